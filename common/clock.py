@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the time comes from: everything that needs it takes a `Clock` as an argument."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time for records, monotonic time for waiting."""
+
+    def now(self) -> datetime:
+        """The wall-clock time, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def iso_seconds(moment: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SSZ`, as the API shows created and updated."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_microseconds(moment: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.ffffff` without a zone, as the API shows database times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")

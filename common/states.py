@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vm_state, task_state and power_state, what API status they give, and what is allowed when.
+
+Words, mapping and the table of allowed operations are facts of the Compute API
+(tests/conformance/contract/states.json holds them as data; a unit test compares).
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class VmState(enum.StrEnum):
+    """What an instance is, when nothing is being done to it."""
+
+    ACTIVE = "active"
+    BUILDING = "building"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    STOPPED = "stopped"
+    RESCUED = "rescued"
+    RESIZED = "resized"
+    SOFT_DELETED = "soft-delete"
+    DELETED = "deleted"
+    ERROR = "error"
+    SHELVED = "shelved"
+    SHELVED_OFFLOADED = "shelved_offloaded"
+
+
+class TaskState(enum.StrEnum):
+    """What is being done to an instance; an instance at rest has none."""
+
+    SCHEDULING = "scheduling"
+    NETWORKING = "networking"
+    BLOCK_DEVICE_MAPPING = "block_device_mapping"
+    SPAWNING = "spawning"
+    REBOOTING = "rebooting"
+    REBOOT_PENDING = "reboot_pending"
+    REBOOT_STARTED = "reboot_started"
+    REBOOTING_HARD = "rebooting_hard"
+    REBOOT_PENDING_HARD = "reboot_pending_hard"
+    REBOOT_STARTED_HARD = "reboot_started_hard"
+    POWERING_OFF = "powering-off"
+    POWERING_ON = "powering-on"
+    DELETING = "deleting"
+
+
+class PowerState(enum.IntEnum):
+    """What the hypervisor says of the guest; the numbers are the API's."""
+
+    NOSTATE = 0
+    RUNNING = 1
+    PAUSED = 3
+    SHUTDOWN = 4
+    CRASHED = 6
+    SUSPENDED = 7
+
+
+_STATUS: dict[str, str] = {
+    "active": "ACTIVE", "building": "BUILD", "stopped": "SHUTOFF", "resized": "VERIFY_RESIZE",
+    "paused": "PAUSED", "suspended": "SUSPENDED", "rescued": "RESCUE", "error": "ERROR",
+    "deleted": "DELETED", "soft-delete": "SOFT_DELETED", "shelved": "SHELVED",
+    "shelved_offloaded": "SHELVED_OFFLOADED",
+}  # fmt: skip
+_REBOOT = dict.fromkeys(("rebooting", "reboot_pending", "reboot_started"), "REBOOT")
+_HARD = dict.fromkeys(
+    ("rebooting_hard", "reboot_pending_hard", "reboot_started_hard"), "HARD_REBOOT"
+)
+_REBUILD = dict.fromkeys(
+    ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"), "REBUILD"
+)
+_RESIZE = dict.fromkeys(
+    ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"), "RESIZE"
+)
+_BY_TASK: dict[str, dict[str, str]] = {
+    "active": {
+        **_REBOOT, **_HARD, **_REBUILD, **_RESIZE,
+        "updating_password": "PASSWORD", "migrating": "MIGRATING",
+    },
+    "stopped": {**_RESIZE, **_REBUILD},
+    "resized": {"resize_reverting": "REVERT_RESIZE"},
+    "paused": {"migrating": "MIGRATING"},
+    "error": dict(_REBUILD),
+}  # fmt: skip
+
+
+def api_status(vm_state: str, task_state: str | None) -> str:
+    """The `status` of a server in the API; UNKNOWN for a vm_state that it does not know."""
+    if task_state is not None:
+        special = _BY_TASK.get(vm_state, {}).get(task_state)
+        if special:
+            return special
+    return _STATUS.get(vm_state, "UNKNOWN")
+
+
+def states_for_status(status: str) -> tuple[frozenset[str], frozenset[str] | None]:
+    """The (vm_states, task_states) that give `status`; no vm_state when nothing does.
+
+    task_states is None when any of them will do. Case of `status` does not matter.
+    """
+    wanted = status.upper()
+    vm_states = {vm for vm, shown in _STATUS.items() if shown == wanted}
+    if vm_states:
+        return frozenset(vm_states), None
+    task_states: set[str] = set()
+    for vm_state, mapping in _BY_TASK.items():
+        matching = {task for task, shown in mapping.items() if shown == wanted}
+        if matching:
+            vm_states.add(vm_state)
+            task_states |= matching
+    return frozenset(vm_states), frozenset(task_states)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """When an operation is accepted: None stands for any state.
+
+    `word` is what the 409 message calls the operation.
+    """
+
+    word: str
+    vm_states: frozenset[str] | None
+    task_states: frozenset[str | None] | None
+    must_have_launched: bool = True
+    lock_checked: bool = True
+
+
+def _allowed(
+    word: str,
+    vm_states: str | None,
+    task_states: tuple[str | None, ...] | None = (None,),
+    *,
+    launched: bool = True,
+    locked: bool = True,
+) -> Allowed:
+    return Allowed(
+        word,
+        None if vm_states is None else frozenset(vm_states.split()),
+        None if task_states is None else frozenset(task_states),
+        launched,
+        locked,
+    )
+
+
+ALLOWED: dict[str, Allowed] = {
+    "start": _allowed("start", "stopped"),
+    "stop": _allowed("stop", "active error"),
+    "reboot": _allowed("reboot", "active"),
+    "reboot_hard": _allowed(
+        "reboot", "active error paused stopped suspended",
+        (None, "pausing", "reboot_pending", "reboot_started", "rebooting", "rebooting_hard",
+         "resuming", "suspending", "unpausing"),
+    ),
+    "delete": _allowed("delete", None, None, launched=False),
+    "update_metadata": _allowed("update metadata", "active paused stopped suspended", None),
+    "delete_metadata": _allowed("delete metadata", "active paused stopped suspended", None),
+    "update_tags": _allowed(
+        "update tags", "active paused stopped suspended", None, launched=False, locked=False
+    ),
+    "update_tag": _allowed(
+        "update tag", "active paused stopped suspended", None, launched=False, locked=False
+    ),
+    "delete_tags": _allowed(
+        "delete tags", "active paused stopped suspended", None, launched=False, locked=False
+    ),
+    "delete_tag": _allowed(
+        "delete tag", "active paused stopped suspended", None, launched=False, locked=False
+    ),
+}  # fmt: skip
