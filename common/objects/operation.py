@@ -3,28 +3,29 @@
 
 from typing import Any
 
+from common.context import RequestContext
 from common.errors import WireError
 from common.objects.versioned import Versioned
 
 
 class Operation(Versioned, frozen=True, kw_only=True):
-    """What a host shall do: `method` of the Compute interface, to `instance_uuid`.
+    """What a host shall do: `method` of the Compute interface with an encoded `payload`.
 
-    Casting it again under the same id changes nothing: the host answers with what it already has.
-    `params` are the method's own arguments as plain values.
+    Sending it again under the same id changes nothing: the host answers with what it has.
+    `rpc_server` is the queue on which the host's daemon listens.
     """
 
     id: str
-    task_uuid: str
-    step: str
     host: str
+    rpc_server: str
     instance_uuid: str
     method: str
-    params: dict[str, Any] = {}
+    payload: str
+    context: RequestContext
 
 
 class OperationReport(Versioned, frozen=True, kw_only=True):
-    """How an operation ended. `result` is plain data, `error` is set when it failed for good."""
+    """How an operation ended: plain data in `result`, or `error` when it failed for good."""
 
     operation_id: str
     host: str

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a compute host does for the conductor.
+
+A daemon may serve several hosts (the fake driver does), so a message names its `host`. Casts are
+operations: they carry an id, run once per id however often they arrive, one after another for one
+instance, and end in a report to the conductor (`Reports.operation_done`).
+"""
+
+from common.context import RequestContext
+from common.objects.instance import Instance
+from common.rpc.interface import Interface, call, cast
+
+
+class Compute(Interface, topic="kilonova-compute", version="1.0"):
+    """What a compute host does for the conductor.
+
+    1.0  first release
+    """
+
+    @cast()
+    def build(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Make disks, config drive and domain of `instance` and start it.
+
+        Reports `{"power_state": int}`. Again: what is there already is kept or made anew.
+        """
+
+    @cast()
+    def destroy(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Remove the guest and its disks from the host. Again: nothing left to remove is fine."""
+
+    @cast()
+    def power_on(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Start the guest; rebuild its domain from `instance` if it is lost."""
+
+    @cast()
+    def power_off(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, grace_s: int = 60
+    ) -> None:
+        """Ask the guest to shut down, cut its power after `grace_s` seconds (0: at once)."""
+
+    @cast()
+    def reboot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, hard: bool = False
+    ) -> None:
+        """Restart the guest: softly by ACPI or agent, or `hard` with a domain made anew.
+
+        A soft reboot that the guest does not follow within the host's time becomes a hard one.
+        """
+
+    @cast()
+    def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
+        """Give operation `op` up where it can be given up; it reports as failed then."""
+
+    @call(timeout_s=30)
+    def console_output(
+        self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400
+    ) -> str:
+        """The end of the guest's serial log; empty while it has none."""
