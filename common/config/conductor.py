@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[conductor]: the task journal's pace, and time limits of what hosts do."""
+
+from oslo_config import cfg
+
+GROUP = "conductor"
+
+OPTS = [
+    cfg.HostAddressOpt("health_host", default="127.0.0.1", help="Address of GET /healthz."),
+    cfg.PortOpt("health_port", default=8781, help="Port of GET /healthz; 0 turns it off."),
+    cfg.IntOpt(
+        "workers",
+        default=8,
+        min=1,
+        max=128,
+        help="Threads that run steps of tasks. Raise it when `kilonova op list` shows tasks that "
+        "wait though hosts and database are idle.",
+    ),
+    cfg.IntOpt(
+        "rpc_threads",
+        default=16,
+        min=1,
+        max=256,
+        help="Requests of other daemons that are answered at the same time.",
+    ),
+    cfg.IntOpt(
+        "lease_s",
+        default=30,
+        min=2,
+        max=600,
+        help="Seconds after which another conductor takes on the tasks of a dead one. Shorter "
+        "recovers sooner and costs more renewals.",
+    ),
+    cfg.IntOpt(
+        "sweep_interval_s",
+        default=5,
+        min=1,
+        max=300,
+        help="Seconds between looks for tasks that nobody moves and steps that nobody reported.",
+    ),
+    cfg.IntOpt(
+        "resend_after_s",
+        default=10,
+        min=1,
+        max=600,
+        help="Seconds after which a step that its host has not reported is sent again, under the "
+        "same id. Repetition is harmless; it costs a message.",
+    ),
+    cfg.IntOpt(
+        "host_down_after_s",
+        default=60,
+        min=2,
+        max=3600,
+        help="Seconds without a heartbeat after which a service counts as down. At least three "
+        "heartbeat intervals.",
+    ),
+    cfg.IntOpt(
+        "build_timeout_s",
+        default=600,
+        min=5,
+        max=86400,
+        help="Seconds a host has to build an instance, download of its image included.",
+    ),
+    cfg.IntOpt(
+        "operation_timeout_s",
+        default=180,
+        min=5,
+        max=86400,
+        help="Seconds a host has for any other operation.",
+    ),
+    cfg.IntOpt(
+        "power_off_grace_s",
+        default=60,
+        min=0,
+        max=3600,
+        help="Seconds a guest gets to shut down by itself before its power is cut. Raise it "
+        "for guests that flush large caches; 0 cuts power at once.",
+    ),
+    cfg.IntOpt(
+        "build_attempts",
+        default=3,
+        min=1,
+        max=20,
+        help="How many hosts are tried for an instance before it ends in ERROR.",
+    ),
+    cfg.StrOpt(
+        "crash_points",
+        default="",
+        advanced=True,
+        help="For kill tests only: comma-separated names of points at which the process kills "
+        "itself, once each. Leave it empty.",
+    ),
+]

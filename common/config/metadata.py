@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[metadata]: the service that guests ask about themselves."""
+
+from oslo_config import cfg
+
+GROUP = "metadata"
+
+OPTS = [
+    cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=8775, help="Port to listen on."),
+    cfg.StrOpt(
+        "network_namespace",
+        default="",
+        help="Network namespace to open the listening socket in, when guests' networks live in "
+        "one; empty: the daemon's own.",
+    ),
+    cfg.IntOpt("threads", default=8, min=1, max=128, help="Guests answered at the same time."),
+    cfg.BoolOpt(
+        "behind_proxy",
+        default=False,
+        help="Whether requests come through the network service's proxy, which names the "
+        "instance in signed headers. Otherwise the source address tells the instance.",
+    ),
+    cfg.StrOpt(
+        "proxy_shared_secret",
+        secret=True,
+        default="",
+        help="Secret with which the proxy signs. Required with behind_proxy.",
+    ),
+    cfg.IntOpt(
+        "cache_s",
+        default=15,
+        min=0,
+        max=3600,
+        help="Seconds for which an answer about an instance is kept.",
+    ),
+    cfg.StrOpt("dhcp_domain", default="novalocal", help="Domain behind guests' host names."),
+    cfg.StrOpt(
+        "vendor_data_file",
+        default="",
+        help="JSON file served as vendor_data.json; empty: an empty object.",
+    ),
+]

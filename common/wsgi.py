@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serving a WSGI application with gunicorn (threads), with the life of every daemon.
+
+The application is made in each worker, after the fork: connections, transports and clients must
+not be shared between processes. The listening socket may live in another network namespace.
+"""
+
+import ctypes
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gunicorn.app.base
+import setproctitle
+
+from common import daemon
+
+LOG = logging.getLogger(__name__)
+_CLONE_NEWNET = 0x40000000
+
+
+@dataclass(frozen=True)
+class Served:
+    """An application in a worker, and what to do when the worker stops."""
+
+    app: Callable[..., Any]
+    stop: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where and how to serve. `network_namespace` empty: this process's own."""
+
+    name: str
+    host: str
+    port: int
+    workers: int = 1
+    threads: int = 8
+    graceful_timeout_s: int = 30
+    network_namespace: str = ""
+
+
+def serve(options: ServeOptions, make: Callable[[], Served]) -> None:
+    """Serve until SIGTERM; does not return. `make` runs in each worker after the fork."""
+    setproctitle.setproctitle(options.name)
+    listener = _listen(options)
+    # gunicorn takes an inherited socket by its number, and tells the address from it
+    listener.set_inheritable(True)
+    _Server(options, make, listener).run()
+
+
+def _listen(options: ServeOptions) -> socket.socket:
+    if not options.network_namespace:
+        return _bound_socket(options.host, options.port)
+    libc = ctypes.CDLL(None, use_errno=True)
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{options.network_namespace}", os.O_RDONLY)
+    try:
+        _enter(libc, there)
+        try:
+            return _bound_socket(options.host, options.port)
+        finally:
+            _enter(libc, here)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
+def _enter(libc: ctypes.CDLL, namespace: int) -> None:
+    if libc.setns(namespace, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"setns: {os.strerror(number)}")
+
+
+def _bound_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    sock.listen(1024)
+    return sock
+
+
+class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
+    def __init__(
+        self, options: ServeOptions, make: Callable[[], Served], listener: socket.socket
+    ) -> None:
+        self._options, self._make, self._listener = options, make, listener
+        self._served: Served | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = self._options
+        settings = {
+            "bind": f"fd://{self._listener.fileno()}",
+            "workers": options.workers,
+            "threads": options.threads,
+            "worker_class": "gthread",
+            "keepalive": 75,
+            "timeout": 0,  # threads answer for themselves; a slow request is no dead worker
+            "graceful_timeout": options.graceful_timeout_s,
+            "proc_name": options.name,
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
+            "accesslog": None,
+            "loglevel": "warning",
+            "limit_request_line": 8190,
+            "control_socket_disable": True,
+            "post_worker_init": self._ready,
+            "worker_exit": self._stopped,
+        }
+        for key, value in settings.items():
+            if key in self.cfg.settings:
+                self.cfg.set(key, value)
+
+    def load(self) -> Callable[..., Any]:
+        self._served = self._make()
+        return self._served.app
+
+    def _ready(self, worker: Any) -> None:
+        daemon.notify("READY=1")
+        LOG.info("%s %s serves", self._options.name, daemon.RELEASE)
+
+    def _stopped(self, server: Any, worker: Any) -> None:
+        if self._served is not None:
+            self._served.stop()
+            LOG.info("%s has stopped", self._options.name)
