@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network service (Network API v2.0): ports of instances, and what users may use.
+
+Creating a port again for the same instance and NIC finds the port of the first time by its
+device_id and name, so a repeated step makes no second one.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from common.clients.session import Refused, ServiceSession
+from common.clock import Clock, SystemClock
+from common.errors import (
+    Invalid,
+    KilonovaError,
+    NetworkAmbiguous,
+    NetworkNotFound,
+    NoMoreAddresses,
+    PortInUse,
+    PortNotFound,
+    SecurityGroupNotFound,
+)
+from common.objects.network import FixedIp, RequestedNetwork, VirtualInterface
+
+_TYPE, _VERSION = "network", "v2.0"
+_NETWORK_CACHE_S = 30
+_DEVICE_NAME_LENGTH = 14
+_OWNER_PREFIX = "compute:"
+
+
+class NetworkClient:
+    """Ports of instances, with kilonova's own credentials."""
+
+    def __init__(self, session: ServiceSession, clock: Clock | None = None) -> None:
+        self._session = session
+        self._clock = clock or SystemClock()
+        self._networks: dict[str, tuple[float, dict[str, Any], list[dict[str, Any]]]] = {}
+        self._lock = threading.Lock()
+
+    def plug(
+        self,
+        *,
+        instance: str,
+        project_id: str,
+        host: str,
+        zone: str,
+        requested: Sequence[RequestedNetwork],
+        security_groups: Sequence[str],
+    ) -> tuple[VirtualInterface, ...]:
+        """Make or bind one port for each requested NIC, in order.
+
+        Again: ports made for the instance before are found and used.
+        Raises: NetworkNotFound, PortNotFound, PortInUse, NoMoreAddresses, Invalid, Unavailable.
+        """
+        existing = {port["name"]: port for port in self._ports(device_id=instance)}
+        vifs = []
+        for index, wanted in enumerate(requested):
+            binding = {
+                "device_id": instance,
+                "device_owner": _OWNER_PREFIX + zone,
+                "binding:host_id": host,
+            }
+            if wanted.port_id:
+                port = self._bind(wanted.port_id, instance, binding)
+            else:
+                name = _port_name(instance, index)
+                port = existing.get(name) or self._create(
+                    {
+                        **binding,
+                        "name": name,
+                        "network_id": wanted.network_id,
+                        "project_id": project_id,
+                        "admin_state_up": True,
+                        **({"security_groups": list(security_groups)} if security_groups else {}),
+                        **_fixed(wanted),
+                    }
+                )
+            vifs.append(self._interface(port, created=wanted.port_id is None, tag=wanted.tag))
+        return tuple(vifs)
+
+    def unplug(self, instance: str) -> None:
+        """Delete the ports that `plug` made for the instance, unbind the others.
+
+        Again: what is gone already is fine. Raises: Unavailable.
+        """
+        for port in self._ports(device_id=instance):
+            path = f"/ports/{port['id']}"
+            try:
+                if port["name"].startswith(_port_name(instance, "")):
+                    self._call("DELETE", path)
+                else:
+                    free = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+                    self._call("PUT", path, {"port": free})
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+
+    def interfaces(self, instance: str) -> tuple[VirtualInterface, ...]:
+        """The instance's ports as they are now."""
+        return tuple(
+            self._interface(
+                port, created=port["name"].startswith(_port_name(instance, "")), tag=None
+            )
+            for port in self._ports(device_id=instance)
+        )
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._call("POST", "/ports", {"port": body})["port"]  # type: ignore[no-any-return]
+        except Refused as refused:
+            raise _port_error(refused, body["network_id"]) from refused
+
+    def _bind(self, port_id: str, instance: str, binding: dict[str, Any]) -> dict[str, Any]:
+        path = f"/ports/{quote(port_id, safe='')}"
+        try:
+            port = self._call("GET", path)["port"]
+            if port.get("device_id") not in ("", None, instance):
+                raise PortInUse(port=port_id)
+            return self._call("PUT", path, {"port": binding})["port"]  # type: ignore[no-any-return]
+        except Refused as refused:
+            raise PortNotFound(port=port_id) from refused
+
+    def _ports(self, **filters: str) -> list[dict[str, Any]]:
+        return self._call("GET", "/ports", params=filters)["ports"]  # type: ignore[no-any-return]
+
+    def _interface(
+        self, port: dict[str, Any], *, created: bool, tag: str | None
+    ) -> VirtualInterface:
+        network, subnets = self._network(port["network_id"])
+        details = port.get("binding:vif_details") or {}
+        return VirtualInterface(
+            port_id=port["id"],
+            network_id=port["network_id"],
+            network_label=network.get("name") or "",
+            mac=port["mac_address"],
+            fixed_ips=tuple(_fixed_ip(ip, subnets) for ip in port.get("fixed_ips", ())),
+            mtu=network.get("mtu"),
+            vif_type=port.get("binding:vif_type") or "unbound",
+            vif_details=details,
+            vnic_type=port.get("binding:vnic_type") or "normal",
+            device=f"tap{port['id']}"[:_DEVICE_NAME_LENGTH],
+            bridge=details.get("bridge_name"),
+            created=created,
+            tag=tag,
+            security_groups=tuple(port.get("security_groups") or ()),
+        )
+
+    def _network(self, network_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        now = self._clock.monotonic()
+        with self._lock:
+            kept = self._networks.get(network_id)
+        if kept and now - kept[0] < _NETWORK_CACHE_S:
+            return kept[1], kept[2]
+        network = self._call("GET", f"/networks/{network_id}")["network"]
+        subnets = self._call("GET", "/subnets", params={"network_id": network_id})["subnets"]
+        with self._lock:
+            self._networks[network_id] = (now, network, subnets)
+        return network, subnets
+
+    def _call(self, method: str, path: str, body: Any = None, params: Any = None) -> Any:
+        options = {k: v for k, v in (("json", body), ("params", params)) if v is not None}
+        response = self._session.request(_TYPE, _VERSION, method, path, **options)
+        return response.json() if response.content else None
+
+
+class UserNetworkClient:
+    """What a user asked for, checked with the user's own token."""
+
+    def __init__(self, session: ServiceSession) -> None:
+        self._session = session
+
+    def check(
+        self, token: str, requested: Iterable[RequestedNetwork]
+    ) -> tuple[RequestedNetwork, ...]:
+        """The requested NICs, each known to exist and usable by the user.
+
+        Raises: NetworkNotFound, PortNotFound, PortInUse, Invalid (a port's network has no subnet,
+        fixed address out of range is left to the network service), Unavailable.
+        """
+        wanted = tuple(requested)
+        ids = {w.network_id for w in wanted if w.network_id and not w.port_id}
+        if ids:
+            known = {n["id"] for n in self._get(token, "/networks", [("id", i) for i in ids])}
+            for missing in ids - known:
+                raise NetworkNotFound(network=missing)
+        for port_id in (w.port_id for w in wanted if w.port_id):
+            found = self._get(token, "/ports", [("id", port_id)])
+            if not found:
+                raise PortNotFound(port=port_id)
+            if found[0].get("device_id"):
+                raise PortInUse(port=port_id)
+            if not found[0].get("fixed_ips"):
+                raise Invalid(f"Port {port_id} requires a FixedIP in order to be used.")
+        return wanted
+
+    def only_network(self, token: str, project_id: str) -> str | None:
+        """The one network that the project can use without naming it; None when there is none.
+
+        Its own networks count first, shared ones when it has none of its own.
+        Raises: NetworkAmbiguous, Unavailable.
+        """
+        up = [("admin_state_up", "True")]
+        own = self._get(token, "/networks", [*up, ("tenant_id", project_id), ("shared", "False")])
+        usable = [n for n in own if n.get("subnets") and not n.get("router:external")]
+        if not usable:
+            shared = self._get(token, "/networks", [*up, ("shared", "True")])
+            usable = [n for n in shared if n.get("subnets") and not n.get("router:external")]
+        if len(usable) > 1:
+            raise NetworkAmbiguous()
+        return usable[0]["id"] if usable else None
+
+    def security_group_ids(
+        self, token: str, project_id: str, names: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Ids of the project's groups given by name or id.
+
+        Raises: SecurityGroupNotFound, Invalid (a name that two groups have), Unavailable.
+        """
+        if not names:
+            return ()
+        groups = self._get(token, "/security-groups", [("tenant_id", project_id)])
+        return tuple(_group_id(name, groups) for name in names)
+
+    def _get(
+        self, token: str, path: str, params: Sequence[tuple[str, str | None]]
+    ) -> list[dict[str, Any]]:
+        response = self._session.request(
+            _TYPE, _VERSION, "GET", path, token=token, params=list(params)
+        )
+        return list(next(iter(response.json().values())))
+
+
+def _group_id(name: str, groups: list[dict[str, Any]]) -> str:
+    found = [g["id"] for g in groups if name in (g["id"], g["name"])]
+    if not found:
+        raise SecurityGroupNotFound(group=name)
+    if len(found) > 1:
+        raise Invalid(f"Multiple security groups found matching '{name}'. Use an ID instead.")
+    return str(found[0])
+
+
+def _port_name(instance: str, index: int | str) -> str:
+    return f"kilonova-{instance}-{index}"
+
+
+def _fixed(wanted: RequestedNetwork) -> dict[str, Any]:
+    return {"fixed_ips": [{"ip_address": wanted.fixed_ip}]} if wanted.fixed_ip else {}
+
+
+def _port_error(refused: Refused, network_id: str) -> KilonovaError:
+    if refused.error_type == "IpAddressGenerationFailure":
+        return NoMoreAddresses(network=network_id)
+    if refused.error_type == "NetworkNotFound" or refused.status == 404:
+        return NetworkNotFound(network=network_id)
+    return Invalid(f"The network service refused the port: {refused}")
+
+
+def _fixed_ip(ip: dict[str, Any], subnets: list[dict[str, Any]]) -> FixedIp:
+    subnet: dict[str, Any] = next((s for s in subnets if s["id"] == ip.get("subnet_id")), {})
+    return FixedIp(
+        address=ip["ip_address"],
+        version=subnet.get("ip_version", 6 if ":" in ip["ip_address"] else 4),
+        subnet_id=ip.get("subnet_id") or "",
+        cidr=subnet.get("cidr", ""),
+        gateway=subnet.get("gateway_ip"),
+        dns=tuple(subnet.get("dns_nameservers") or ()),
+        routes=tuple(subnet.get("host_routes") or ()),
+        dhcp=subnet.get("enable_dhcp", True),
+    )

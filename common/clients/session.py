@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of neighbour services (identity, image, network) by their public HTTP APIs.
+
+Endpoints come from the service catalogue. A call goes out with kilonova's own credentials, or with
+a user's token where the user's own rights shall decide. Whatever way a neighbour is away becomes
+`Unavailable`; its refusals become `Refused`, which the client of that service translates.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keystoneauth1.exceptions as ka
+from keystoneauth1 import adapter, loading
+from keystoneauth1 import session as ka_session
+from oslo_config import cfg
+
+from common.errors import KilonovaError, Unavailable
+
+
+class Refused(KilonovaError):
+    """A neighbour answered with a 4xx status; `message` is the reason it gave."""
+
+    def __init__(self, text: str, /, *, status: int, error_type: str = "") -> None:
+        super().__init__(text, status=status, error_type=error_type)
+        self.status = status
+        self.error_type = error_type
+
+
+class ServiceSession:
+    """Authenticated access to the neighbours, as `[service_user]` says. Thread-safe."""
+
+    def __init__(self, conf: cfg.ConfigOpts, group: str = "service_user") -> None:
+        options = conf[group]
+        self._region = options.region_name
+        self._interface = options.interface
+        self._timeout_s = options.timeout_s
+        auth = loading.load_auth_from_conf_options(conf, group)
+        self._session = ka_session.Session(
+            auth=auth, verify=options.cafile or True, timeout=options.timeout_s
+        )
+        self._endpoints: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def endpoint(self, service_type: str, version: str) -> str:
+        """The service's URL with `version` (such as `v2.0`) at its end, from the catalogue.
+
+        Raises: Unavailable (identity is away, or the catalogue has no such service).
+        """
+        key = f"{service_type} {version}"
+        known = self._endpoints.get(key)
+        if known:
+            return known
+        found = self._translated(
+            service_type,
+            lambda: self._session.get_endpoint(
+                service_type=service_type, region_name=self._region, interface=self._interface
+            ),
+        )
+        if not found:
+            raise Unavailable(service=f"The {service_type} service (not in the catalogue)")
+        base = str(found).rstrip("/")
+        if not base.endswith("/" + version):
+            base = f"{base}/{version}"
+        with self._lock:
+            self._endpoints[key] = base
+        return base
+
+    def request(
+        self,
+        service_type: str,
+        version: str,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """One call; the requests.Response of a 2xx or 3xx answer.
+
+        `token`: the user's, instead of kilonova's own credentials.
+        Raises: Refused (4xx), Unavailable (5xx, no connection, no answer in time).
+        """
+        url = self.endpoint(service_type, version) + path
+        if token is not None:
+            options["authenticated"] = False
+            options["headers"] = {**options.get("headers", {}), "X-Auth-Token": token}
+        return self._translated(
+            service_type,
+            lambda: self._session.request(
+                url, method, connect_retries=1, user_agent="kilonova", log=False, **options
+            ),
+        )
+
+    def adapter(self, service_type: str) -> adapter.Adapter:
+        """A keystoneauth adapter, for libraries that want one."""
+        return adapter.Adapter(
+            self._session, service_type=service_type, region_name=self._region,
+            interface=self._interface,
+        )  # fmt: skip
+
+    def _translated(self, service_type: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except ka.HttpError as answer:
+            if answer.http_status >= 500:
+                raise Unavailable(service=f"The {service_type} service") from answer
+            raise _refusal(answer) from answer
+        except (ka.ConnectFailure, ka.ConnectionError, ka.RequestTimeout) as away:
+            raise Unavailable(service=f"The {service_type} service") from away
+        except ka.ClientException as failed:
+            raise Unavailable(service="The identity service") from failed
+
+
+def _refusal(answer: ka.HttpError) -> Refused:
+    try:
+        body: Any = answer.response.json() if answer.response is not None else None
+    except ValueError:
+        body = None
+    inner: Any = next(iter(body.values()), None) if isinstance(body, dict) else None
+    message, error_type = "", ""
+    if isinstance(inner, dict):
+        message = str(inner.get("message") or inner.get("title") or "")
+        error_type = str(inner.get("type") or "")
+    return Refused(message or str(answer.message), status=answer.http_status, error_type=error_type)
