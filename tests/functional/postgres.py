@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private PostgreSQL for tests: one cluster a run, one database a module.
+
+Import the fixtures into a conftest: `from tests.functional.postgres import *`. The cluster listens
+on a unix socket in its own folder only, so runs side by side never meet. It does not sync to disk:
+a killed server still loses nothing, a killed machine may.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from services.conductor.db import revisions
+from services.conductor.db.engine import Database
+
+__all__ = [
+    "Queries",
+    "database",
+    "database_url",
+    "new_database",
+    "postgres",
+    "queries",
+    "schema_template",
+]
+
+
+class Postgres:
+    """A cluster in a temporary folder, owned and run by `postgres` where we are root."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="kn-pg-", dir="/tmp"))
+        self._as_owner: list[str] = []
+        if os.getuid() == 0:
+            self._as_owner = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(self.folder, "postgres")
+        self.folder.chmod(0o755)
+        self._data = self.folder / "data"
+        self._numbers = itertools.count(1)
+        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                  "--locale=C.UTF-8", "--no-sync")  # fmt: skip
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [*self._as_owner, str(_bindir() / program), *map(str, arguments)]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=60, cwd="/"
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+            " -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+            " -c shared_buffers=64MB -c autovacuum_naptime=5s"
+        )
+        self._run(
+            "pg_ctl", "-D", self._data, "-l", self._data / "log", "-w", "-o", options, "start"
+        )
+
+    def stop(self) -> None:
+        """Stop the server at once; connections are cut."""
+        self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+
+    def kill(self) -> None:
+        """Kill the server as a crash would; the next `start` recovers."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+
+    def url(self, name: str) -> str:
+        """SQLAlchemy URL of database `name`."""
+        return f"postgresql+psycopg2://postgres@/{name}?host={self.folder}"
+
+    def create(self, *, template: str = "template1") -> str:
+        """A fresh copy of database `template`; its name."""
+        name = f"test_{next(self._numbers)}"
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        self._sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _sql(self, statement: str) -> None:
+        self._run("psql", "-h", self.folder, "-U", "postgres", "-qc", statement, "postgres")
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _bindir() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL's server programs are not installed")
+    return Path(initdb).parent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running cluster, gone with the test run."""
+    cluster = Postgres()
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def schema_template(postgres: Postgres) -> str:
+    name = postgres.create()
+    database = Database(postgres.url(name))
+    with database.begin() as conn:
+        revisions.upgrade(conn)
+    database.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: Postgres, schema_template: str) -> Callable[[], str]:
+    """Makes a database with the current schema; its URL. It goes with the cluster."""
+    return lambda: postgres.url(postgres.create(template=schema_template))
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: Postgres, schema_template: str) -> Iterator[str]:
+    """A database of this module's own, with the current schema."""
+    name = postgres.create(template=schema_template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A pool on the module's database; every table is emptied after the test."""
+    made = Database(database_url, pool_size=8, connect_timeout_s=2)
+    yield made
+    with made.begin() as conn:
+        names = conn.exec_driver_sql(
+            "SELECT string_agg(quote_ident(tablename), ',') FROM pg_tables"
+            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        ).scalar_one()
+        conn.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+    made.close()
+
+
+class Queries:
+    """Counts the statements that a pool sends."""
+
+    def __init__(self, database: Database) -> None:
+        self.sent: list[str] = []
+        event.listen(database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, _conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+        self.sent.append(statement)
+
+    @contextmanager
+    def at_most(self, count: int) -> Iterator[None]:
+        """Fails when the block sends more than `count` statements."""
+        before = len(self.sent)
+        yield
+        sent = self.sent[before:]
+        assert len(sent) <= count, f"{len(sent)} statements, not {count}: {sent}"
+
+
+@pytest.fixture
+def queries(database: Database) -> Queries:
+    """Counter of the statements that go through `database`."""
+    return Queries(database)
