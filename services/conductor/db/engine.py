@@ -4,15 +4,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 from sqlalchemy import create_engine, text
 from sqlalchemy import exc as sa
 from sqlalchemy.engine import Connection, Engine
 
-from common.errors import Unavailable
+from common.errors import Invalid, Unavailable
 
 # SQLSTATE classes by which PostgreSQL says that it cannot work now: connection exceptions,
 # too many connections, shutting down or starting up, disk full or out of memory.
 _AWAY = ("08", "53", "57P")
+_TIMED_OUT = "57014"
+
+_encoder = msgspec.json.Encoder()
+
+
+def _encode(value: object) -> str:
+    return _encoder.encode(value).decode()
 
 
 class Database:
@@ -32,8 +40,9 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_timeout_s,
-            # A statement of SQLAlchemy's compiled once is found again by its structure.
-            query_cache_size=1500,
+            # JSONB columns take objects of common/objects as they are.
+            json_serializer=_encode,
+            json_deserializer=msgspec.json.decode,
             connect_args={
                 "connect_timeout": connect_timeout_s,
                 "application_name": application_name,
@@ -46,28 +55,51 @@ class Database:
             },
         )
 
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A connection with a transaction: committed at the end, rolled back on an error.
 
-        Raises Unavailable when the database does not answer; the pool then drops the connections
+        Raises: Unavailable when the database does not answer; the pool then drops the connections
         it had and makes new ones, so nothing needs a restart. Other errors of SQL pass through:
         serialization failures and deadlocks are the caller's to repeat.
         """
+        with self._spoken(), self.engine.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection without a transaction, for reads: two messages less a statement.
+
+        Raises: as `begin`.
+        """
+        with self._spoken(), self._reading.connect() as conn:
+            yield conn
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Turns what the database and its driver say into our errors."""
         try:
-            with self.engine.begin() as conn:
-                yield conn
+            yield
         except sa.TimeoutError as exhausted:
             raise Unavailable(service="The database") from exhausted
         except sa.DBAPIError as failure:
+            if sqlstate(failure) == _TIMED_OUT:
+                raise Unavailable(service="The database") from failure
             if not is_away(failure):
                 raise
             self.engine.dispose()
             raise Unavailable(service="The database") from failure
+        except ValueError as refused:
+            # psycopg2 refuses the one character that PostgreSQL's texts cannot hold.
+            if "NUL" not in str(refused):
+                raise
+            raise Invalid("A text must not contain the NUL character.") from refused
 
     def check(self) -> None:
         """Make sure that the database answers. Raises Unavailable."""
-        with self.begin() as conn:
+        with self.read() as conn:
             conn.execute(text("SELECT 1"))
 
     def close(self) -> None:
@@ -79,8 +111,14 @@ def is_away(failure: sa.DBAPIError) -> bool:
     """Whether an error says that the database is away, rather than that a statement is wrong."""
     if failure.connection_invalidated:
         return True
-    code = getattr(failure.orig, "pgcode", None)
+    code = sqlstate(failure)
     if code is None:
         # libpq itself gave up: it has no SQLSTATE for a server that it does not reach.
         return isinstance(failure, sa.OperationalError | sa.InterfaceError)
-    return str(code).startswith(_AWAY)
+    return code.startswith(_AWAY)
+
+
+def sqlstate(failure: sa.DBAPIError) -> str | None:
+    """PostgreSQL's five-character code of an error; None when the error is not the server's."""
+    code: str | None = getattr(failure.orig, "pgcode", None)
+    return code

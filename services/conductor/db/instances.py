@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances: read whole, written by column.
+
+PostgreSQL makes each row one JSON text whose keys are the fields of `Instance`, so that a thousand
+of them are decoded by one call of msgspec and nothing here lists columns. What decides which
+instances a list has stands in `server_filters.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy import exc as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection
+
+from common.errors import InstanceNotFound, Invalid
+from common.objects.instance import Instance
+from common.objects.new_server import ServerFilters
+from services.conductor.db import server_filters
+from services.conductor.db.engine import sqlstate
+from services.conductor.db.services import is_up
+from services.conductor.db.tables import instances, services
+
+_decode_one = msgspec.json.Decoder(Instance).decode
+_decode_many = msgspec.json.Decoder(list[Instance]).decode
+_i = instances.c
+# What a client's text can get wrong: a regular expression, a time.
+_BAD_PATTERN, _BAD_TIMES = "2201B", ("22007", "22008")
+
+host_status = case(
+    (_i.host.is_(None), ""),
+    (services.c.forced_down, "DOWN"),
+    (services.c.disabled, "MAINTENANCE"),
+    (is_up(services.c), "UP"),
+    else_="UNKNOWN",
+)
+_with_host = instances.outerjoin(
+    services, and_(services.c.host == _i.host, services.c.binary == "nova-compute")
+)
+_WHOLE: list[ColumnElement[Any]] = [
+    *(_i[name] for name in Instance.__struct_fields__ if name in _i),
+    _i.deleted_at.is_not(None).label("deleted"),
+    host_status.label("host_status"),
+]
+# A flavor is not optional in an Instance: the brief form carries what its columns know.
+_BRIEF: list[ColumnElement[Any]] = [
+    _i.uuid, _i.id, _i.name, _i.hostname, _i.project_id, _i.user_id, _i.vm_state, _i.task_state,
+    _i.created_at, _i.updated_at,
+    func.json_build_object(
+        "flavorid", _i.flavorid, "name", "", "vcpus", _i.vcpus, "memory_mib", _i.memory_mib,
+        "root_gib", 0,
+    ).label("flavor"),
+]  # fmt: skip
+
+
+def _as_json(rows: Select[Any]) -> Select[Any]:
+    found = rows.subquery("found")
+    return select(cast(func.row_to_json(literal_column("found")), Text)).select_from(found)
+
+
+_BY_UUID = select(*_WHOLE).select_from(_with_host).where(_i.uuid == bindparam("uuid"))
+_LIVE = _BY_UUID.where(_i.deleted_at.is_(None))
+_MINE = _LIVE.where(_i.project_id == bindparam("project_id"))
+_GET = {
+    (True, False): _as_json(_LIVE),
+    (False, False): _as_json(_MINE),
+    (True, True): _as_json(_LIVE.with_for_update(of=instances)),
+    (False, True): _as_json(_MINE.with_for_update(of=instances)),
+}
+_GET_ANY = _as_json(_BY_UUID)
+_AT_ADDRESS = _as_json(
+    select(*_WHOLE)
+    .select_from(_with_host)
+    .where(_i.vifs.contains(bindparam("vifs", type_=JSONB)), _i.deleted_at.is_(None))
+    .limit(2)
+)
+
+
+def get(
+    conn: Connection,
+    uuid: str,
+    *,
+    down_after_s: float,
+    project_id: str | None = None,
+    for_update: bool = False,
+) -> Instance:
+    """An instance that is not deleted, of `project_id` when that is given.
+
+    `for_update` keeps others from changing it until the transaction ends.
+    Raises: InstanceNotFound.
+    """
+    found = conn.execute(
+        _GET[project_id is None, for_update],
+        {"uuid": uuid, "project_id": project_id, "down_after_s": down_after_s},
+    ).scalar_one_or_none()
+    if found is None:
+        raise InstanceNotFound(instance=uuid)
+    return _decode_one(found)
+
+
+def get_even_deleted(conn: Connection, uuid: str, *, down_after_s: float) -> Instance:
+    """An instance whose row is still there. Raises: InstanceNotFound."""
+    found = conn.execute(
+        _GET_ANY, {"uuid": uuid, "down_after_s": down_after_s}
+    ).scalar_one_or_none()
+    if found is None:
+        raise InstanceNotFound(instance=uuid)
+    return _decode_one(found)
+
+
+def at_address(conn: Connection, address: str, *, down_after_s: float) -> Instance:
+    """The instance with a fixed address. Raises: InstanceNotFound (none, or several)."""
+    vifs = [{"fixed_ips": [{"address": address}]}]
+    found = conn.execute(_AT_ADDRESS, {"vifs": vifs, "down_after_s": down_after_s}).scalars().all()
+    if len(found) != 1:
+        raise InstanceNotFound(instance=address)
+    return _decode_one(found[0])
+
+
+def list_servers(
+    conn: Connection, filters: ServerFilters, *, down_after_s: float, brief: bool = False
+) -> list[Instance]:
+    """Instances that `filters` lets through, in its order: one statement, two with a marker.
+
+    Raises: Invalid (unknown marker, filter or sort key; bad regular expression or time).
+    """
+    if filters.limit == 0:
+        return []
+    query = select(*(_BRIEF if brief else _WHOLE)).where(*server_filters.conditions(filters))
+    query = query.select_from(instances if brief else _with_host)
+    order = server_filters.order(filters.sort)
+    try:
+        if filters.marker is not None:
+            query = query.where(order.after(_marker_values(conn, filters, order)))
+        query = query.order_by(*order.clauses()).limit(bindparam("page", filters.limit))
+        rows = conn.execute(_as_json(query), {"down_after_s": down_after_s}).scalars().all()
+    except sa.DBAPIError as failure:
+        raise _blame_the_text(failure) from failure
+    return _decode_many("[" + ",".join(rows) + "]")
+
+
+def _marker_values(
+    conn: Connection, filters: ServerFilters, order: server_filters.Order
+) -> tuple[Any, ...]:
+    """What the marker's row has in the columns of `order`; it may be deleted by now."""
+    query = select(*order.expressions).where(_i.uuid == filters.marker)
+    if filters.project_id is not None:
+        query = query.where(_i.project_id == filters.project_id)
+    row = conn.execute(query).one_or_none()
+    if row is None:
+        raise Invalid(f"marker [{filters.marker}] not found")
+    return tuple(row)
+
+
+def _blame_the_text(failure: sa.DBAPIError) -> Exception:
+    code = sqlstate(failure)
+    if code == _BAD_PATTERN:
+        return Invalid(f"Invalid regular expression in a filter: {_first_line(failure)}")
+    if code in _BAD_TIMES:
+        return Invalid(f"Invalid time in a filter: {_first_line(failure)}")
+    return failure
+
+
+def _first_line(failure: sa.DBAPIError) -> str:
+    return str(failure.orig).splitlines()[0]
+
+
+_COLUMNS = tuple(name for name in Instance.__struct_fields__ if name in _i and name != "id")
+
+
+def insert_new(conn: Connection, new: Iterable[Instance]) -> None:
+    """Add instances: one statement whatever their number."""
+    conn.execute(insert(instances), [_row(instance) for instance in new])
+
+
+def _row(instance: Instance) -> dict[str, Any]:
+    row = {name: getattr(instance, name) for name in _COLUMNS}
+    row["tags"] = list(instance.tags)
+    row["flavorid"] = instance.flavor.flavorid
+    row["vcpus"] = instance.flavor.vcpus
+    row["memory_mib"] = instance.flavor.memory_mib
+    row["image_id"] = instance.image.id if instance.image else None
+    return row
+
+
+def change(conn: Connection, uuid: str, **values: Any) -> None:
+    """Set columns of one instance and its `updated_at`; values as `Instance` has them."""
+    if "tags" in values:
+        values["tags"] = list(values["tags"])
+    conn.execute(
+        update(instances)
+        .where(_i.uuid == bindparam("of_uuid", uuid))
+        .values(updated_at=func.clock_timestamp(), **values)
+    )
+
+
+def set_guest_password(conn: Connection, uuid: str, password: str) -> bool:
+    """Keep what the guest posted, once; False when it had posted one before."""
+    return bool(
+        conn.execute(
+            update(instances)
+            .where(_i.uuid == uuid, _i.guest_password.is_(None), _i.deleted_at.is_(None))
+            .values(guest_password=password)
+        ).rowcount
+    )
+
+
+def guest_password(conn: Connection, uuid: str) -> str | None:
+    """What the guest posted; None when it has not."""
+    return conn.execute(select(_i.guest_password).where(_i.uuid == uuid)).scalar_one_or_none()
+
+
+def names_on(conn: Connection, hosts: Sequence[str]) -> dict[str, list[list[str]]]:
+    """For each of `hosts` the (uuid, name) pairs of its instances, oldest first."""
+    rows = conn.execute(
+        select(_i.host, _i.uuid, _i.name)
+        .where(_i.host.in_(hosts), _i.deleted_at.is_(None))
+        .order_by(_i.id)
+    )
+    found: dict[str, list[list[str]]] = {host: [] for host in hosts}
+    for host, uuid, name in rows:
+        found[str(host)].append([uuid, name])
+    return found
+
+
+def count_on(conn: Connection, host: str) -> int:
+    """How many instances belong on `host`."""
+    return conn.execute(
+        select(func.count()).where(_i.host == host, _i.deleted_at.is_(None))
+    ).scalar_one()

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services: the daemons that have said that they are there.
+
+Whether a service is up is decided in SQL, from its last heartbeat and the database's clock: the
+conductors' clocks need not agree. Statements take `down_after_s`, the silence that counts as down.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    RowMapping,
+    and_,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import TEXT as PG_TEXT
+from sqlalchemy.engine import Connection
+
+from common.errors import HostNotFound, ServiceNotFound
+from common.ids import NewUuid
+from common.objects.service import Service
+from services.conductor.db.aggregates import zone_of
+from services.conductor.db.tables import services
+
+COMPUTE = "nova-compute"
+INTERNAL_ZONE = "internal"
+_s = services.c
+
+
+def is_up(columns: Any) -> ColumnElement[bool]:
+    """Heard from within `down_after_s` and not forced down, for the columns of `services`."""
+    silence = bindparam("down_after_s", type_=Float) * literal_column("interval '1 second'")
+    heard = func.coalesce(columns.last_seen_at > func.now() - silence, False)
+    return and_(heard, ~columns.forced_down)
+
+
+_SHOWN = select(
+    *(_s[name] for name in Service.__struct_fields__ if name in _s),
+    is_up(_s).label("is_up"),
+    case((_s.binary == COMPUTE, zone_of(_s.host)), else_=INTERNAL_ZONE).label("availability_zone"),
+)
+
+
+def _service(row: RowMapping) -> Service:
+    return Service(**row)
+
+
+def list_services(
+    conn: Connection,
+    *,
+    down_after_s: float,
+    host: str | None = None,
+    binary: str | None = None,
+) -> list[Service]:
+    """Services in order of their id."""
+    query = _SHOWN.order_by(_s.id)
+    if host is not None:
+        query = query.where(_s.host == host)
+    if binary is not None:
+        query = query.where(_s.binary == binary)
+    rows = conn.execute(query, {"down_after_s": down_after_s}).mappings()
+    return [_service(row) for row in rows]
+
+
+def get(
+    conn: Connection,
+    *,
+    down_after_s: float,
+    uuid: str | None = None,
+    host: str | None = None,
+    binary: str | None = None,
+) -> Service:
+    """One service, by its uuid or by host and binary.
+
+    Raises: ServiceNotFound (uuid), HostNotFound (host and binary).
+    """
+    named = _s.uuid == uuid if uuid is not None else and_(_s.host == host, _s.binary == binary)
+    values = {"down_after_s": down_after_s}
+    row = conn.execute(_SHOWN.where(named), values).mappings().one_or_none()
+    if row is None and uuid is None:
+        raise HostNotFound(host=host)
+    if row is None:
+        raise ServiceNotFound(service=uuid)
+    return _service(row)
+
+
+def with_id(conn: Connection, service: str, *, down_after_s: float) -> Service:
+    """One service by its number or uuid, kept from changing. Raises: ServiceNotFound."""
+    # A serial has 31 bits: a longer number is nobody's id, and no error either.
+    is_number = service.isdecimal() and len(service) < 10
+    named = _s.id == int(service) if is_number else _s.uuid == service
+    query = _SHOWN.where(named).with_for_update(of=services)
+    row = conn.execute(query, {"down_after_s": down_after_s}).mappings().one_or_none()
+    if row is None:
+        raise ServiceNotFound(service=service)
+    return _service(row)
+
+
+def register(
+    conn: Connection,
+    rows: Iterable[tuple[str, str, str, str]],
+    *,
+    new_uuid: NewUuid,
+) -> None:
+    """Make or refresh services of (binary, host, rpc_server, release): one statement.
+
+    A service that registers was heard from. What operators set (disabled, forced down) stays.
+    """
+    statement = insert(services).values(
+        [
+            {"uuid": new_uuid(), "binary": binary, "host": host, "rpc_server": rpc_server,
+             "release": release, "last_seen_at": func.clock_timestamp()}
+            for binary, host, rpc_server, release in sorted(rows)
+        ]
+    )  # fmt: skip
+    new = statement.excluded
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["host", "binary"],
+            set_={
+                "rpc_server": new.rpc_server,
+                "release": func.coalesce(func.nullif(new.release, ""), _s.release),
+                "last_seen_at": new.last_seen_at,
+            },
+        )
+    )
+
+
+_HEARD = (
+    update(services)
+    .where(_s.id.in_(
+        # In the order of ids, so that two conductors that fold heartbeats do not deadlock.
+        select(_s.id)
+        .where(_s.binary == bindparam("of_binary"),
+               _s.host == any_(bindparam("hosts", type_=ARRAY(PG_TEXT))))
+        .order_by(_s.id)
+        .with_for_update()
+    ))
+    .values(last_seen_at=func.clock_timestamp())
+)  # fmt: skip
+
+
+def heard_from(conn: Connection, binary: str, hosts: Sequence[str]) -> int:
+    """These services are alive: one statement; how many of them are known."""
+    return conn.execute(_HEARD, {"of_binary": binary, "hosts": list(hosts)}).rowcount
+
+
+def change(conn: Connection, service_id: int, **values: Any) -> None:
+    """Set columns of one service."""
+    conn.execute(
+        update(services).where(_s.id == service_id).values(updated_at=func.now(), **values)
+    )
+
+
+def remove(conn: Connection, service_id: int) -> None:
+    """Delete a service; its compute nodes go with it."""
+    conn.execute(delete(services).where(_s.id == service_id))
+
+
+_TRANSITIONS = (
+    update(services)
+    .where(_s.binary == COMPUTE, _s.is_up_published != is_up(_s))
+    .values(is_up_published=~_s.is_up_published)
+    .returning(_s.host)
+)
+
+
+def published_transitions(conn: Connection, *, down_after_s: float) -> list[str]:
+    """Compute hosts that went up or down since this was asked last, by whichever conductor."""
+    return list(conn.execute(_TRANSITIONS, {"down_after_s": down_after_s}).scalars())

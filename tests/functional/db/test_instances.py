@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances in the database: read whole as they were written, and found by what they have."""
+
+from datetime import timedelta
+
+import pytest
+
+from common.errors import InstanceNotFound
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.instance import Fault
+from common.objects.keypair import Keypair
+from services.conductor.db import instances, services, tables
+from tests.functional.db.rows import (
+    DOWN_AFTER_S,
+    NOON,
+    PROJECT,
+    USER,
+    add,
+    add_hosts,
+    make_instance,
+    make_report,
+    make_vif,
+)
+
+pytestmark = pytest.mark.functional
+
+
+def get(database, uuid, **arguments):
+    with database.begin() as conn:
+        return instances.get(conn, uuid, down_after_s=DOWN_AFTER_S, **arguments)
+
+
+def test_an_instance_comes_back_as_it_was_written(database):
+    written = make_instance(
+        description="d\u00e9j\u00e0 vu",
+        task_state="spawning",
+        power_state=1,
+        launch_index=1,
+        reservation_id="r-1",
+        key_name="k",
+        keypair=Keypair(id=4, user_id=USER, name="k", fingerprint="aa", public_key="ssh-rsa A"),
+        user_data="IyE=",
+        config_drive=True,
+        metadata={"role": "web", "quote": "'\"\\"},
+        tags=("a", "b,c", '"d"'),
+        system_metadata={"x": "y"},
+        vifs=(make_vif("10.0.0.5", "fd00::5", mtu=1450),),
+        block_devices=(BlockDeviceMapping(uuid="b", image_id="image-1"),),
+        security_groups=("default",),
+        access_ip_v4="192.0.2.1",
+        disk_config="AUTO",
+        locked_by="admin",
+        locked_reason="so",
+        progress=50,
+        fault=Fault(message="no", created_at=NOON),
+        trusted_certs=("c",),
+        launched_at=NOON + timedelta(microseconds=123456),
+    )
+
+    add(database, written)
+
+    read = get(database, written.uuid)
+    assert read == make_instance(
+        **{name: getattr(written, name) for name in written.__struct_fields__}
+        | {"id": read.id, "host_status": ""}
+    )
+
+
+def test_the_initial_password_of_a_guest_is_kept_nowhere(database):
+    written = add(database, make_instance(admin_password="secret"))
+
+    assert get(database, written.uuid).admin_password is None
+
+
+def test_an_instance_of_another_project_is_not_found(database):
+    theirs = add(database, make_instance(project_id="theirs"))
+
+    with pytest.raises(InstanceNotFound):
+        get(database, theirs.uuid, project_id=PROJECT)
+    assert get(database, theirs.uuid).uuid == theirs.uuid
+
+
+@pytest.mark.parametrize("uuid", ["", "no-uuid", "'; DROP TABLE instances --", "\u2603" * 300])
+def test_what_is_no_uuid_is_not_found(database, uuid):
+    with pytest.raises(InstanceNotFound):
+        get(database, uuid, project_id=PROJECT)
+
+
+def test_a_deleted_instance_is_found_only_when_asked_for(database):
+    gone = add(database, make_instance())
+    with database.begin() as conn:
+        instances.change(conn, gone.uuid, vm_state="deleted", deleted_at=NOON)
+
+    with pytest.raises(InstanceNotFound):
+        get(database, gone.uuid)
+    with database.begin() as conn:
+        found = instances.get_even_deleted(conn, gone.uuid, down_after_s=DOWN_AFTER_S)
+    assert found.deleted
+    assert found.vm_state == "deleted"
+
+
+def test_an_instance_is_found_by_exactly_one_of_its_addresses(database):
+    mine = make_instance(vifs=(make_vif("10.0.0.5"), make_vif("10.0.0.50", "fd00::5")))
+    add(database, mine, make_instance(vifs=(make_vif("10.0.0.51"),)))
+
+    with database.read() as conn:
+        for address in ("10.0.0.5", "10.0.0.50", "fd00::5"):
+            found = instances.at_address(conn, address, down_after_s=DOWN_AFTER_S)
+            assert found.uuid == mine.uuid
+        with pytest.raises(InstanceNotFound):
+            instances.at_address(conn, "10.0.0", down_after_s=DOWN_AFTER_S)
+
+
+def test_an_address_of_two_instances_is_nobodys(database):
+    add(database, *(make_instance(vifs=(make_vif("10.0.0.5"),)) for _ in range(2)))
+
+    with database.read() as conn, pytest.raises(InstanceNotFound):
+        instances.at_address(conn, "10.0.0.5", down_after_s=DOWN_AFTER_S)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, "UP"),
+        ({"last_seen_at": NOON}, "UNKNOWN"),
+        ({"last_seen_at": None}, "UNKNOWN"),
+        ({"disabled": True}, "MAINTENANCE"),
+        ({"forced_down": True}, "DOWN"),
+    ],
+)
+def test_an_instance_tells_how_its_host_is(database, change, status):
+    add_hosts(database, make_report("host1"))
+    placed = add(database, make_instance(host="host1"))
+    with database.begin() as conn:
+        services.change(conn, 1, **change)
+
+    assert get(database, placed.uuid).host_status == status
+
+
+def test_changing_an_instance_sets_its_updated_at(database):
+    changed = add(database, make_instance())
+
+    with database.begin() as conn:
+        instances.change(conn, changed.uuid, task_state="deleting", vifs=(make_vif("10.0.0.9"),))
+
+    read = get(database, changed.uuid)
+    assert read.updated_at is not None
+    assert read.task_state == "deleting"
+    assert read.vifs[0].fixed_ips[0].address == "10.0.0.9"
+
+
+def test_a_missing_object_is_null_and_not_a_json_null(database):
+    bare = add(database, make_instance(image=None))
+    with database.begin() as conn:
+        instances.change(conn, bare.uuid, fault=None)
+        count = conn.execute(
+            tables.instances.select().where(
+                tables.instances.c.fault.is_(None), tables.instances.c.image.is_(None)
+            )
+        ).all()
+
+    assert len(count) == 1
+
+
+def test_a_guest_posts_its_password_once(database):
+    guest = add(database, make_instance())
+
+    with database.begin() as conn:
+        assert instances.set_guest_password(conn, guest.uuid, "first")
+        assert not instances.set_guest_password(conn, guest.uuid, "second")
+
+        assert instances.guest_password(conn, guest.uuid) == "first"
+
+
+def test_names_on_a_host_leave_deleted_instances_out(database):
+    there = make_instance(host="host1", name="there")
+    gone = make_instance(host="host1", name="gone")
+    add(database, there, gone)
+    with database.begin() as conn:
+        instances.change(conn, gone.uuid, deleted_at=NOON)
+
+        assert instances.names_on(conn, ["host1", "host2"]) == {
+            "host1": [[there.uuid, "there"]],
+            "host2": [],
+        }
+        assert instances.count_on(conn, "host1") == 1
