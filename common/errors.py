@@ -309,3 +309,9 @@ class DiskFull(KilonovaError):
     """The host has no space left for the instance's disks."""
 
     message = "No space left on the host for {what}: {free_mib} MiB free, {need_mib} MiB needed."
+
+
+class OperationCancelled(Conflict):
+    """A host gave an operation up because it was asked to."""
+
+    message = "The operation was given up: {reason}"
