@@ -137,7 +137,7 @@ def _address(word: str, pattern: str) -> _Any:
     address = func.jsonb_path_query(_i.vifs, _EVERY_ADDRESS).column_valued("address")
     text = cast(address.op("#>>")(_ITSELF), Text)
     family = text.like("%:%") if word == "ip6" else text.not_like("%:%")
-    return exists(select(1).select_from(address).where(text.regexp_match(pattern), family))
+    return exists(select(1).where(text.regexp_match(pattern), family).correlate(instances))
 
 
 @dataclass(frozen=True)
