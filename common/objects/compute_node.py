@@ -44,6 +44,7 @@ class ComputeNode(Versioned, frozen=True, kw_only=True):
     claimed: Resources = Resources()
     instances: int = 0
     building: int = 0
+    failed_builds: int = 0
     generation: int = 0
     service_id: int = 0
     service_uuid: str = ""
