@@ -111,7 +111,6 @@ class Bus:
             self._transport,
             oslo_messaging.Target(topic=topic, server=server),
             endpoints,
-            executor="threading",
             access_policy=oslo_messaging.DefaultRPCAccessPolicy,
         )
         inner.conf.set_override("executor_thread_pool_size", threads)
