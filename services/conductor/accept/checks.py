@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an instance's lock and state allow an operation, as `common.states.ALLOWED` has it."""
+
+from common.context import RequestContext
+from common.errors import InstanceInvalidState, InstanceLocked
+from common.objects.instance import Instance
+from common.states import ALLOWED, Allowed
+
+
+def check(ctx: RequestContext, instance: Instance, operation: str) -> None:
+    """Refuse `operation`, a key of ALLOWED, where the instance does not allow it now.
+
+    The lock comes first and does not stop administrators; then vm_state, task_state and whether
+    the instance has ever run. Raises: InstanceLocked, InstanceInvalidState.
+    """
+    allowed = ALLOWED[operation]
+    if allowed.lock_checked and instance.locked_by and not ctx.is_admin:
+        raise InstanceLocked(instance=instance.uuid)
+    check_state(instance, allowed)
+
+
+def check_state(instance: Instance, allowed: Allowed) -> None:
+    """The part of `check` that holds for everybody."""
+    refused: tuple[str, object] | None = None
+    if allowed.vm_states is not None and instance.vm_state not in allowed.vm_states:
+        refused = ("vm_state", instance.vm_state)
+    elif allowed.task_states is not None and instance.task_state not in allowed.task_states:
+        refused = ("task_state", instance.task_state)
+    elif allowed.must_have_launched and instance.launched_at is None:
+        refused = ("launched_at", None)
+    if refused is not None:
+        raise InstanceInvalidState(
+            operation=allowed.word, instance=instance.uuid, attribute=refused[0], state=refused[1]
+        )
