@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that a request names: those it wants, and those it has tried in vain."""
+
+import numpy as np
+
+from common.objects.request_spec import RequestSpec
+from services.scheduler.filters.registry import host_filter
+from services.scheduler.host_table import HostColumns, Mask
+
+
+@host_filter("RequestedHostFilter", turned_away="not the requested host")
+def is_requested(hosts: HostColumns, spec: RequestSpec) -> Mask:
+    """The host, the node or both that were asked for; every host when none was."""
+    accepted = np.ones(len(hosts), np.bool_)
+    if spec.requested_host is not None:
+        accepted &= _mask(hosts, [name.host == spec.requested_host for name in hosts.names])
+    if spec.requested_node is not None:
+        accepted &= _mask(hosts, [name.node == spec.requested_node for name in hosts.names])
+    return accepted
+
+
+@host_filter("ExcludedHostFilter", turned_away="where building it has failed already")
+def not_excluded(hosts: HostColumns, spec: RequestSpec) -> Mask:
+    """Hosts on which these instances have not failed yet."""
+    if not spec.excluded_hosts:
+        return np.ones(len(hosts), np.bool_)
+    excluded = frozenset(spec.excluded_hosts)
+    return _mask(hosts, [name.host not in excluded for name in hosts.names])
+
+
+def _mask(hosts: HostColumns, answers: list[bool]) -> Mask:
+    return np.fromiter(answers, np.bool_, len(hosts))

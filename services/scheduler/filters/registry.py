@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a filter is, and how the enabled ones are found by name.
+
+A filter is a pure function of (hosts, spec) to a mask of the hosts it accepts. It also says in
+words why it turned hosts away: one text, or a function where the reasons differ by host.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from common.errors import Invalid
+from common.objects.request_spec import RequestSpec
+from services.scheduler.host_table import HostColumns, Mask
+
+
+class TurnedAway(NamedTuple):
+    """So many hosts, and what is to be said of them: "38 without 4096 MiB of free memory"."""
+
+    hosts: int
+    text: str
+
+
+Accepts = Callable[[HostColumns, RequestSpec], Mask]
+Explains = Callable[[HostColumns, RequestSpec, Mask], Sequence[TurnedAway]]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter by its name. `explains` gets a mask of the hosts that it turned away."""
+
+    name: str
+    accepts: Accepts
+    explains: Explains
+
+
+_FILTERS: dict[str, Filter] = {}
+
+
+def host_filter(name: str, *, turned_away: str | Explains) -> Callable[[Accepts], Accepts]:
+    """Make a function the filter `name`."""
+
+    def register(accepts: Accepts) -> Accepts:
+        explains = _always(turned_away) if isinstance(turned_away, str) else turned_away
+        _FILTERS[name] = Filter(name, accepts, explains)
+        return accepts
+
+    return register
+
+
+def _always(text: str) -> Explains:
+    return lambda hosts, spec, turned_away: [TurnedAway(int(turned_away.sum()), text)]
+
+
+def filters_named(names: Iterable[str]) -> list[Filter]:
+    """The filters of these names, in their order. Raises: Invalid (a name is unknown)."""
+    found = []
+    for name in names:
+        if name not in _FILTERS:
+            known = ", ".join(sorted(_FILTERS))
+            raise Invalid(f"[scheduler] enabled_filters: unknown filter {name}; known: {known}")
+        found.append(_FILTERS[name])
+    return found

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much a host has left, and how well building on it has gone."""
+
+import numpy as np
+
+from services.scheduler.host_table import Floats, HostColumns
+from services.scheduler.weighers.registry import host_weigher
+
+
+@host_weigher("ram")
+def free_memory(hosts: HostColumns) -> Floats:
+    """MiB of memory that may still be claimed."""
+    return hosts.memory_free_mib.astype(np.float64)
+
+
+@host_weigher("cpu")
+def free_vcpus(hosts: HostColumns) -> Floats:
+    """vCPUs that may still be claimed."""
+    return hosts.vcpus_free.astype(np.float64)
+
+
+@host_weigher("disk")
+def free_disk(hosts: HostColumns) -> Floats:
+    """GiB of disk that may still be claimed."""
+    return hosts.disk_free_gib.astype(np.float64)
+
+
+@host_weigher("build_failure")
+def few_failed_builds(hosts: HostColumns) -> Floats:
+    """Recently failed builds count against a host."""
+    return -hosts.failed_builds.astype(np.float64)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a weigher is, and how scores are made of several.
+
+A weigher is a function of hosts to numbers of any unit, higher being better. As Nova's operators
+know it, each weigher's numbers are stretched to 0..1 over the hosts that passed the filters (all
+alike: 0) and then multiplied by its multiplier; the sum is the host's score.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.scheduler.host_table import Floats, HostColumns, Rows
+
+Weighs = Callable[[HostColumns], Floats]
+
+
+@dataclass(frozen=True)
+class Weigher:
+    """A weigher by its name, with how much it counts."""
+
+    name: str
+    weighs: Weighs
+    multiplier: float
+
+
+_WEIGHERS: dict[str, Weighs] = {}
+
+
+def host_weigher(name: str) -> Callable[[Weighs], Weighs]:
+    """Make a function the weigher `name`."""
+
+    def register(weighs: Weighs) -> Weighs:
+        _WEIGHERS[name] = weighs
+        return weighs
+
+    return register
+
+
+def weighers(multipliers: Mapping[str, float]) -> list[Weigher]:
+    """The weighers with a multiplier other than 0."""
+    return [Weigher(name, _WEIGHERS[name], times) for name, times in multipliers.items() if times]
+
+
+class Scale:
+    """The stretch of each weigher to 0..1, fixed once for a request: a host that takes an
+    instance is weighed again on the same scale, and no other host's score changes."""
+
+    def __init__(self, weighers: Sequence[Weigher], hosts: HostColumns, passed: Rows) -> None:
+        self._weighers: list[tuple[Weigher, float, float]] = []
+        for weigher in weighers if len(passed) else ():
+            values = weigher.weighs(hosts)[passed]
+            lowest, highest = float(values.min()), float(values.max())
+            # Hosts that are all alike stay so until one takes an instance; it then falls behind.
+            span = (highest - lowest) or max(1.0, abs(lowest))
+            self._weighers.append((weigher, lowest, span))
+
+    def scores(self, hosts: HostColumns) -> Floats:
+        """The score of each host."""
+        total = np.zeros(len(hosts))
+        for weigher, lowest, span in self._weighers:
+            total += (weigher.weighs(hosts) - lowest) * (weigher.multiplier / span)
+        return total
