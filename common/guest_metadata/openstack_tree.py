@@ -86,7 +86,7 @@ def file_content(
     makers: dict[str, Callable[[], bytes | None]] = {
         "meta_data.json": lambda: _json(meta_data(guest, version, settings)),
         "user_data": lambda: user_data(guest),
-        "password": lambda: (guest.password or "").encode(),
+        "password": (guest.password or "").encode,
         "vendor_data.json": lambda: _json(settings.vendor_data),
         "network_data.json": lambda: _json(network_data(guest.instance.vifs)),
         "vendor_data2.json": lambda: _json({"static": settings.vendor_data or {}}),

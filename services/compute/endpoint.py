@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server side of common/rpc/compute.py: turns messages into operations, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+
+from common.context import RequestContext
+from common.objects.instance import Instance
+from common.objects.operation import Operation
+from common.rpc.compute import Compute
+from common.rpc.interface import dispatch
+from common.states import PowerState
+from services.compute.hosts import Hosts
+from services.compute.operations import Operations, Request
+from services.compute.power_watch import PowerWatch
+from services.compute.virt.driver import Checkpoint, Driver
+
+# Does an operation with a host's driver; None when no guest is left.
+_Deed = Callable[[Driver, Checkpoint], PowerState | None]
+
+
+class ComputeEndpoint(Compute):
+    """Turns messages into operations, and does nothing else."""
+
+    def __init__(self, hosts: Hosts, operations: Operations, power_watch: PowerWatch) -> None:
+        self._hosts = hosts
+        self._operations = operations
+        self._power_watch = power_watch
+
+    def build(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "build")
+        self._start(ctx, request, lambda driver, checkpoint: driver.build(instance, checkpoint))
+
+    def destroy(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "destroy", overrides=True)
+        self._start(ctx, request, lambda driver, _: driver.destroy(instance))
+
+    def power_on(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "power_on")
+        self._start(ctx, request, lambda driver, checkpoint: driver.power_on(instance, checkpoint))
+
+    def power_off(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, grace_s: int = 60
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.power_off(instance, grace_s=grace_s, checkpoint=checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "power_off"), deed)
+
+    def reboot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, hard: bool = False
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.reboot(instance, hard=hard, checkpoint=checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "reboot"), deed)
+
+    def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
+        self._operations.cancel(op, host)
+
+    def console_output(
+        self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400
+    ) -> str:
+        return self._hosts.driver(host).console_output(instance.uuid, tail_bytes=tail_bytes)
+
+    def run(self, operation: Operation) -> None:
+        """Do what a lost message asked for. Raises: HostNotFound, Invalid."""
+        dispatch(self, operation.method, operation.context, operation.payload)
+
+    def _start(self, ctx: RequestContext, request: Request, deed: _Deed) -> None:
+        def work(checkpoint: Checkpoint) -> dict[str, Any]:
+            driver = self._hosts.driver(request.host)
+            # Whatever comes of it, what the conductor was told before holds no longer.
+            self._power_watch.told(request.instance_uuid, None)
+            state = deed(driver, checkpoint)
+            if state is None:
+                return {}
+            self._power_watch.told(request.instance_uuid, state)
+            return {"power_state": int(state)}
+
+        self._operations.start(ctx, request, work)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver interface: the only door to a hypervisor.
+
+A driver stands for one host. It knows no RPC, no database and no caller: what it learns it returns
+or raises, except for power states that changed by themselves, which go to the sink of `start`.
+Methods may be called from several threads at once, but never twice at once for one instance.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.objects.instance import Instance
+from common.objects.resources import Resources
+from common.states import PowerState
+
+# Called between the parts of a long operation; raises OperationCancelled when it was asked to stop.
+Checkpoint = Callable[[], None]
+# Told the uuid of an instance whose power state may have changed. Must return at once.
+PowerSink = Callable[[str], None]
+
+
+def never_cancelled() -> None:
+    """The checkpoint of an operation that nobody can cancel."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a host has. `supported` is (architecture, hypervisor type, vm mode) triples.
+
+    `hypervisor_version` is the number major * 1000000 + minor * 1000 + release.
+    """
+
+    node: str
+    hypervisor_type: str
+    hypervisor_version: int
+    total: Resources
+    free_disk_gib: int
+    running_instances: int
+    arch: str = "x86_64"
+    supported: tuple[tuple[str, str, str], ...] = ()
+    cpu_info: dict[str, Any] = field(default_factory=dict)
+    traits: tuple[str, ...] = ()
+    uptime: str | None = None
+
+
+class Driver(ABC):
+    """One hypervisor host. Every method may raise HypervisorError beside what it names."""
+
+    @abstractmethod
+    def start(self, power_changed: PowerSink) -> None:
+        """Connect, and tell `power_changed` from now on of guests whose power state changes.
+
+        Again: not allowed. Raises: HypervisorError when the hypervisor will never answer; one
+        that is merely away is waited for by the calls that need it.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Disconnect; guests go on. Again: nothing."""
+
+    @abstractmethod
+    def health(self) -> str | None:
+        """What is wrong with the hypervisor, in words; None when all is well. Blocks: no."""
+
+    @abstractmethod
+    def inventory(self) -> Inventory:
+        """What the host has now. Blocks: for well under a second."""
+
+    @abstractmethod
+    def build(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Make the instance's disks, config drive and guest, and start it; its power state.
+
+        Again: what is there is kept, what is half made is made anew, a guest that runs goes on.
+        Raises: ImageNotFound, ImageUnacceptable, DiskFull, Unavailable (the image service),
+        OperationCancelled; then `destroy` removes what was made.
+        Blocks: for the download of the image.
+        """
+
+    @abstractmethod
+    def destroy(self, instance: Instance) -> None:
+        """Remove the guest, at once, and its disks. Again: nothing left to remove is fine."""
+
+    @abstractmethod
+    def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Start the guest, defined anew from `instance` if it was lost; its power state.
+
+        Again: a guest that runs goes on.
+        Raises: DomainNotFound when its disks are gone; OperationCancelled.
+        """
+
+    @abstractmethod
+    def power_off(
+        self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """Ask the guest to shut down; cut its power after `grace_s` seconds (0: at once).
+
+        Again: a guest that is off stays off.
+        Raises: DomainNotFound; OperationCancelled (the guest may still go down).
+        Blocks: for `grace_s` and a little.
+        """
+
+    @abstractmethod
+    def reboot(
+        self, instance: Instance, *, hard: bool, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """Restart the guest: by its own shutdown, or `hard` with its definition made anew.
+
+        A guest that does not follow in the driver's time is rebooted hard.
+        Again: the guest is restarted once more.
+        Raises: DomainNotFound when its disks are gone; OperationCancelled.
+        """
+
+    @abstractmethod
+    def power_state(self, instance_uuid: str) -> PowerState:
+        """The guest's power state. Raises: DomainNotFound."""
+
+    @abstractmethod
+    def power_states(self) -> dict[str, PowerState]:
+        """Every guest of ours on the host, by instance uuid. Blocks: for 1 ms a guest at most."""
+
+    @abstractmethod
+    def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
+        """The end of the guest's serial log; empty while it has none. Raises: DomainNotFound."""
+
+    @abstractmethod
+    def clean(self) -> None:
+        """Housekeeping between operations, called now and then: drop caches that nobody uses."""

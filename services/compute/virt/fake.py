@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fake driver: guests in memory, with delays and failures to order.
+
+For tests of scale (one process stands for thousands of hosts) and of failures. With a state file,
+guests outlive a killed process as real ones do: a test can tell whether one leaked.
+"""
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common import errors
+from common.errors import DomainNotFound, HypervisorError, KilonovaError
+from common.objects.instance import Instance
+from common.objects.resources import Resources
+from common.states import PowerState
+from services.compute.virt.driver import (
+    Checkpoint,
+    Driver,
+    Inventory,
+    PowerSink,
+    never_cancelled,
+)
+
+_SLICE_S = 0.05  # how long a delay sleeps between two checkpoints
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`operation` (or `*`) fails with `error` in `probability` of its runs."""
+
+    operation: str
+    probability: float
+    error: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """From `operation:probability:error`. Raises: ValueError."""
+        operation, probability, error = text.split(":")
+        if not issubclass(getattr(errors, error, object), KilonovaError):
+            raise ValueError(f"{error} is not an error of common/errors.py")
+        return cls(operation, float(probability), error)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How operations go: seconds by operation, and which fail."""
+
+    delays_s: Mapping[str, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def parse(cls, delays_ms: Mapping[str, Any], faults: Iterable[str]) -> "Behaviour":
+        """From configured text. Raises: ValueError."""
+        return cls(
+            {operation: float(ms) / 1000 for operation, ms in delays_ms.items()},
+            tuple(Fault.parse(text) for text in faults),
+        )
+
+
+class Director:
+    """Says how each operation goes; a control file overrules what was configured.
+
+    A test changes the file while the process runs. Shared by all fake hosts of a process.
+    """
+
+    def __init__(
+        self,
+        configured: Behaviour,
+        *,
+        control_file: Path | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._configured = configured
+        self._control_file = control_file
+        self._chance = chance
+        self._read: tuple[int, Behaviour] | None = None
+
+    def perform(self, operation: str, checkpoint: Checkpoint) -> None:
+        """Take the operation's time, then fail if it shall. Raises what the fault names."""
+        behaviour = self._current()
+        delay_s = behaviour.delays_s.get(operation, behaviour.delays_s.get("*", 0))
+        until = time.monotonic() + delay_s
+        while (left_s := until - time.monotonic()) > 0:
+            checkpoint()
+            time.sleep(min(left_s, _SLICE_S))
+        checkpoint()
+        for fault in behaviour.faults:
+            if fault.operation in (operation, "*") and self._chance() < fault.probability:
+                reason = f"{operation} fails here by order of the configuration"
+                raise getattr(errors, fault.error)(reason, reason=reason)
+
+    def _current(self) -> Behaviour:
+        if self._control_file is None:
+            return self._configured
+        try:
+            changed_ns = self._control_file.stat().st_mtime_ns
+            if self._read is None or self._read[0] != changed_ns:
+                orders = json.loads(self._control_file.read_text())
+                parsed = Behaviour.parse(orders.get("delays_ms", {}), orders.get("faults", []))
+                self._read = (changed_ns, parsed)
+            return self._read[1]
+        except FileNotFoundError:
+            return self._configured
+        except (ValueError, TypeError) as unreadable:
+            raise HypervisorError(reason=f"{self._control_file}: {unreadable}") from unreadable
+
+
+class GuestMemory:
+    """Power states of guests by host, kept in a file when there is one.
+
+    The file is a log: a line a change. Reading plays it back, and starts it anew.
+    """
+
+    def __init__(self, state_file: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._hosts: dict[str, dict[str, PowerState]] = {}
+        self._log: int | None = None
+        if state_file is not None:
+            self._replay(state_file)
+
+    def _replay(self, state_file: Path) -> None:
+        if state_file.exists():
+            for line in state_file.read_text().splitlines():
+                words = line.split()
+                if len(words) == 3:  # a killed process may leave half a line
+                    self._set(words[0], words[1], PowerState(int(words[2])))
+        fresh = state_file.with_suffix(".new")
+        fresh.write_text(
+            "".join(
+                f"{host} {uuid} {int(state)}\n"
+                for host, guests in self._hosts.items()
+                for uuid, state in guests.items()
+            )
+        )
+        fresh.replace(state_file)
+        self._log = os.open(state_file, os.O_WRONLY | os.O_APPEND)
+
+    def guests(self, host: str) -> dict[str, PowerState]:
+        """A copy of the host's guests."""
+        with self._lock:
+            return dict(self._hosts.get(host, {}))
+
+    def get(self, host: str, uuid: str) -> PowerState | None:
+        """A guest's power state; None when there is no such guest."""
+        with self._lock:
+            return self._hosts.get(host, {}).get(uuid)
+
+    def put(self, host: str, uuid: str, state: PowerState) -> None:
+        """Make the guest, or change it; NOSTATE removes it."""
+        with self._lock:
+            self._set(host, uuid, state)
+            if self._log is not None:
+                os.write(self._log, f"{host} {uuid} {int(state)}\n".encode())
+
+    def _set(self, host: str, uuid: str, state: PowerState) -> None:
+        guests = self._hosts.setdefault(host, {})
+        if state is PowerState.NOSTATE:
+            guests.pop(uuid, None)
+        else:
+            guests[uuid] = state
+
+
+class FakeDriver(Driver):
+    """One host whose guests are entries of a dictionary."""
+
+    def __init__(
+        self, host: str, *, total: Resources, director: Director, memory: GuestMemory
+    ) -> None:
+        self._host = host
+        self._total = total
+        self._director = director
+        self._memory = memory
+        self._power_changed: PowerSink = lambda _: None
+
+    def start(self, power_changed: PowerSink) -> None:
+        self._power_changed = power_changed
+
+    def stop(self) -> None:
+        self._power_changed = lambda _: None
+
+    def health(self) -> str | None:
+        return None
+
+    def inventory(self) -> Inventory:
+        guests = self._memory.guests(self._host)
+        return Inventory(
+            node=self._host,
+            hypervisor_type="fake",
+            hypervisor_version=1000000,
+            total=self._total,
+            free_disk_gib=self._total.disk_gib,
+            running_instances=sum(s is PowerState.RUNNING for s in guests.values()),
+            supported=(("x86_64", "fake", "hvm"), ("x86_64", "qemu", "hvm")),
+            cpu_info={"arch": "x86_64", "model": "fake", "topology": {"cores": self._total.vcpus}},
+        )
+
+    def build(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        self._director.perform("build", checkpoint)
+        return self._become(instance.uuid, PowerState.RUNNING)
+
+    def destroy(self, instance: Instance) -> None:
+        self._director.perform("destroy", never_cancelled)
+        self._memory.put(self._host, instance.uuid, PowerState.NOSTATE)
+
+    def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        self.power_state(instance.uuid)
+        self._director.perform("power_on", checkpoint)
+        return self._become(instance.uuid, PowerState.RUNNING)
+
+    def power_off(
+        self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        self.power_state(instance.uuid)
+        self._director.perform("power_off", checkpoint)
+        return self._become(instance.uuid, PowerState.SHUTDOWN)
+
+    def reboot(
+        self, instance: Instance, *, hard: bool, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        self.power_state(instance.uuid)
+        self._director.perform("reboot", checkpoint)
+        return self._become(instance.uuid, PowerState.RUNNING)
+
+    def power_state(self, instance_uuid: str) -> PowerState:
+        state = self._memory.get(self._host, instance_uuid)
+        if state is None:
+            raise DomainNotFound(instance=instance_uuid, host=self._host)
+        return state
+
+    def power_states(self) -> dict[str, PowerState]:
+        return self._memory.guests(self._host)
+
+    def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
+        self.power_state(instance_uuid)
+        log = f"fake guest of {instance_uuid} on {self._host}\nlogin: "
+        return log[-tail_bytes:] if tail_bytes > 0 else ""
+
+    def clean(self) -> None:
+        """Nothing is cached."""
+
+    def guest_stops_by_itself(self, instance_uuid: str) -> None:
+        """What a guest does that shuts itself down; for tests of power events."""
+        self._become(instance_uuid, PowerState.SHUTDOWN)
+
+    def _become(self, instance_uuid: str, state: PowerState) -> PowerState:
+        if self._memory.get(self._host, instance_uuid) is not state:
+            self._memory.put(self._host, instance_uuid, state)
+            self._power_changed(instance_uuid)
+        return state
