@@ -7,6 +7,7 @@ instances a list has stands in `server_filters.py`.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -198,15 +199,28 @@ def _row(instance: Instance) -> dict[str, Any]:
     return row
 
 
-def change(conn: Connection, uuid: str, **values: Any) -> None:
-    """Set columns of one instance and its `updated_at`; values as `Instance` has them."""
+def change(conn: Connection, uuid: str, **values: Any) -> datetime:
+    """Set columns of one instance, with values as `Instance` has them; its new `updated_at`.
+
+    Raises: InstanceNotFound.
+    """
     if "tags" in values:
         values["tags"] = list(values["tags"])
-    conn.execute(
+    updated_at: datetime | None = conn.execute(
         update(instances)
         .where(_i.uuid == bindparam("of_uuid", uuid))
         .values(updated_at=func.clock_timestamp(), **values)
-    )
+        .returning(_i.updated_at)
+    ).scalar_one_or_none()
+    if updated_at is None:
+        raise InstanceNotFound(instance=uuid)
+    return updated_at
+
+
+def is_live(conn: Connection, uuid: str) -> bool:
+    """Whether an instance is there and not deleted."""
+    query = select(_i.id).where(_i.uuid == uuid, _i.deleted_at.is_(None))
+    return conn.execute(query).first() is not None
 
 
 def set_guest_password(conn: Connection, uuid: str, password: str) -> bool:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits that operators set, and usage counted from the instances themselves."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import BigInteger, bindparam, cast, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
@@ -8,36 +10,76 @@ from sqlalchemy.engine import Connection
 from services.conductor.db.tables import instances, quota_classes, quotas
 
 _q = quotas.c
+_c = quota_classes.c
 _i = instances.c
 _WHOLE_PROJECT = ""
 # An arbitrary number that keeps these advisory locks apart from others of this database.
 _LOCK_SPACE = 7204
+_LOCK = text("SELECT pg_advisory_xact_lock(:space, hashtext(:of_project))")
 
-_LIMITS = (
-    select(_q.user_id, _q.resource, _q.limit)
-    .where(_q.project_id == bindparam("of_project"))
-    .where(_q.user_id.in_([_WHOLE_PROJECT, bindparam("of_user")]))
+_mine = _i.user_id == bindparam("of_user")
+_limits_of_user = (
+    select(func.json_object_agg(_q.resource, _q.limit))
+    .where(_q.project_id == bindparam("of_project"), _q.user_id == bindparam("of_user"))
+    .scalar_subquery()
 )
-_DEFAULT_CLASS = select(quota_classes.c.resource, quota_classes.c.limit).where(
-    quota_classes.c.class_name == "default"
+_limits_of_project = (
+    select(func.json_object_agg(_q.resource, _q.limit))
+    .where(_q.project_id == bindparam("of_project"), _q.user_id == _WHOLE_PROJECT)
+    .scalar_subquery()
 )
+_limits_of_everybody = (
+    select(func.json_object_agg(_c.resource, _c.limit))
+    .where(_c.class_name == "default")
+    .scalar_subquery()
+)
+_STATE = select(
+    _limits_of_everybody.label("defaults"),
+    _limits_of_project.label("project_limits"),
+    _limits_of_user.label("user_limits"),
+    func.count().label("instances"),
+    cast(func.coalesce(func.sum(_i.vcpus), 0), BigInteger).label("cores"),
+    cast(func.coalesce(func.sum(_i.memory_mib), 0), BigInteger).label("ram"),
+    func.count().filter(_mine).label("user_instances"),
+    cast(func.coalesce(func.sum(_i.vcpus).filter(_mine), 0), BigInteger).label("user_cores"),
+    cast(func.coalesce(func.sum(_i.memory_mib).filter(_mine), 0), BigInteger).label("user_ram"),
+).where(_i.project_id == bindparam("of_project"), _i.deleted_at.is_(None))
 
 
-def of_project(
-    conn: Connection, project_id: str, user_id: str | None = None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Limits set for a project, and for one user of it."""
-    rows = conn.execute(
-        _LIMITS, {"of_project": project_id, "of_user": user_id or _WHOLE_PROJECT}
-    ).all()
-    project = {row.resource: row.limit for row in rows if row.user_id == _WHOLE_PROJECT}
-    user = {row.resource: row.limit for row in rows if row.user_id != _WHOLE_PROJECT}
-    return project, user
+@dataclass(frozen=True)
+class QuotaState:
+    """What was set for everybody, for a project and for one user of it; and what is in use.
+
+    Usage has `instances`, `cores` (vCPUs) and `ram` (MiB).
+    """
+
+    defaults: dict[str, int]
+    project_limits: dict[str, int]
+    user_limits: dict[str, int]
+    usage: dict[str, int]
+    user_usage: dict[str, int]
 
 
-def default_class(conn: Connection) -> dict[str, int]:
-    """Limits of the quota class that changes everybody's defaults."""
-    return {row.resource: row.limit for row in conn.execute(_DEFAULT_CLASS)}
+def state(conn: Connection, project_id: str, user_id: str | None = None) -> QuotaState:
+    """Limits and usage of a project, and of one user of it: one statement."""
+    row = conn.execute(
+        _STATE, {"of_project": project_id, "of_user": user_id or _WHOLE_PROJECT}
+    ).one()
+    return QuotaState(
+        row.defaults or {},
+        row.project_limits or {},
+        (row.user_limits or {}) if user_id else {},
+        {"instances": row.instances, "cores": row.cores, "ram": row.ram},
+        {"instances": row.user_instances, "cores": row.user_cores, "ram": row.user_ram},
+    )
+
+
+def lock(conn: Connection, project_id: str) -> None:
+    """Let one transaction at a time count and add to a project's usage.
+
+    A statement of its own: what the next one counts is as of after the lock.
+    """
+    conn.execute(_LOCK, {"space": _LOCK_SPACE, "of_project": project_id})
 
 
 def put(conn: Connection, project_id: str, user_id: str | None, limits: dict[str, int]) -> None:
@@ -65,25 +107,3 @@ def remove(conn: Connection, project_id: str, user_id: str | None) -> None:
     if user_id is not None:
         statement = statement.where(_q.user_id == user_id)
     conn.execute(statement)
-
-
-def lock(conn: Connection, project_id: str) -> None:
-    """Let one transaction at a time count and add to a project's usage."""
-    conn.execute(_LOCK, {"space": _LOCK_SPACE, "of_project": project_id})
-
-
-_LOCK = text("SELECT pg_advisory_xact_lock(:space, hashtext(:of_project))")
-
-_USAGE = select(
-    func.count().label("instances"),
-    cast(func.coalesce(func.sum(_i.vcpus), 0), BigInteger).label("cores"),
-    cast(func.coalesce(func.sum(_i.memory_mib), 0), BigInteger).label("ram"),
-).where(_i.project_id == bindparam("of_project"), _i.deleted_at.is_(None))
-_USAGE_OF_USER = _USAGE.where(_i.user_id == bindparam("of_user"))
-
-
-def usage(conn: Connection, project_id: str, user_id: str | None = None) -> dict[str, int]:
-    """Instances, cores and MiB of memory that a project, or one user of it, has now."""
-    statement = _USAGE if user_id is None else _USAGE_OF_USER
-    row = conn.execute(statement, {"of_project": project_id, "of_user": user_id}).one()
-    return dict(row._mapping)

@@ -167,14 +167,24 @@ def remove(conn: Connection, service_id: int) -> None:
     conn.execute(delete(services).where(_s.id == service_id))
 
 
-_TRANSITIONS = (
-    update(services)
-    .where(_s.binary == COMPUTE, _s.is_up_published != is_up(_s))
-    .values(is_up_published=~_s.is_up_published)
-    .returning(_s.host)
+_UNPUBLISHED = select(_s.host, is_up(_s).label("is_up")).where(
+    _s.binary == COMPUTE, _s.is_up_published != is_up(_s)
 )
 
 
-def published_transitions(conn: Connection, *, down_after_s: float) -> list[str]:
-    """Compute hosts that went up or down since this was asked last, by whichever conductor."""
-    return list(conn.execute(_TRANSITIONS, {"down_after_s": down_after_s}).scalars())
+def unpublished(conn: Connection, *, down_after_s: float) -> dict[str, bool]:
+    """Compute hosts whose state is not what was published last, and whether they are up."""
+    rows = conn.execute(_UNPUBLISHED, {"down_after_s": down_after_s})
+    return {row.host: row.is_up for row in rows}
+
+
+def mark_published(conn: Connection, hosts: dict[str, bool]) -> None:
+    """Remember what was published about compute hosts."""
+    for is_up in (True, False):
+        told = sorted(host for host, up in hosts.items() if up is is_up)
+        if told:
+            conn.execute(
+                update(services)
+                .where(_s.binary == COMPUTE, _s.host.in_(told))
+                .values(is_up_published=is_up)
+            )

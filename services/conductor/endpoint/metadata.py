@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `metadata` interface: instances as the metadata service looks them up for guests."""
+
+from common.context import RequestContext
+from common.errors import InstanceNotFound
+from common.objects.guest_metadata import GuestMetadata
+from common.rpc.conductor.metadata import Metadata
+from services.conductor.db import instances
+from services.conductor.db.engine import Database
+
+
+class MetadataEndpoint(Metadata):
+    """Any project's instances: the caller is the metadata service, not a user."""
+
+    def __init__(self, database: Database, *, down_after_s: float) -> None:
+        self._database = database
+        self._down_after_s = down_after_s
+
+    def by_instance(self, ctx: RequestContext, instance: str) -> GuestMetadata:
+        """By uuid."""
+        with self._database.read() as conn:
+            found = instances.get(conn, instance, down_after_s=self._down_after_s)
+            password = instances.guest_password(conn, found.uuid)
+        return GuestMetadata(instance=found, password=password)
+
+    def by_address(self, ctx: RequestContext, address: str) -> GuestMetadata:
+        """By a fixed address."""
+        with self._database.read() as conn:
+            found = instances.at_address(conn, address, down_after_s=self._down_after_s)
+            password = instances.guest_password(conn, found.uuid)
+        return GuestMetadata(instance=found, password=password)
+
+    def set_password(self, ctx: RequestContext, instance: str, password: str) -> bool:
+        """Keep what the guest posted first. Raises: InstanceNotFound."""
+        with self._database.begin() as conn:
+            if instances.set_guest_password(conn, instance, password):
+                return True
+            if not instances.is_live(conn, instance):
+                raise InstanceNotFound(instance=instance)
+            return False
