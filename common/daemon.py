@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import setproctitle
 
+from common.observability import counters
+
 LOG = logging.getLogger(__name__)
 
 RELEASE = "0.1.0"
@@ -108,6 +110,7 @@ def health_document(name: str, problems: dict[str, str]) -> dict[str, Any]:
         "pid": os.getpid(),
         "uptime_s": round(uptime_s(), 1),
         "memory_mib": round(memory_mib(), 1),
+        "counters": counters.values(),
     }
 
 

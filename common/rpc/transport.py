@@ -19,7 +19,7 @@ from oslo_messaging._tracing import client as oslo_tracing
 
 from common.context import RequestContext
 from common.errors import Internal, Invalid, KilonovaError, Unavailable
-from common.observability import log
+from common.observability import counters, log
 from common.rpc.interface import Address, Interface, dispatch, encode_error, encode_reply
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Bus:
 
     def call(self, address: Address, ctx: RequestContext, payload: str, timeout_s: float) -> str:
         """Send and wait at most `timeout_s`; the reply text. Raises Unavailable."""
+        counters.count("calls_sent")
         try:
             client = self._client(address).prepare(timeout=timeout_s)
             reply: str = client.call(_carry(ctx), address.method, p=payload)
@@ -62,6 +63,7 @@ class Bus:
 
     def cast(self, address: Address, ctx: RequestContext, payload: str, *, fanout: bool) -> None:
         """Send and do not wait. Raises Unavailable when the broker takes nothing."""
+        counters.count("casts_sent")
         try:
             client = self._client(address)
             if fanout:
