@@ -83,15 +83,16 @@ class Postgres:
     def create(self, *, template: str = "template1") -> str:
         """A fresh copy of database `template`; its name."""
         name = f"test_{next(self._numbers)}"
-        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def drop(self, name: str) -> None:
         """Remove a database, whoever is still connected."""
-        self._sql(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _sql(self, statement: str) -> None:
-        self._run("psql", "-h", self.folder, "-U", "postgres", "-qc", statement, "postgres")
+    def execute(self, statement: str, name: str = "postgres") -> None:
+        """Run a statement in database `name`, outside any pool."""
+        self._run("psql", "-h", self.folder, "-U", "postgres", "-qc", statement, name)
 
     def remove(self) -> None:
         """Stop the server and delete its folder."""

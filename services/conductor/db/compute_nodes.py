@@ -20,11 +20,12 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy import exc as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import TEXT as PG_TEXT
 from sqlalchemy.engine import Connection
 
-from common.errors import HostNotFound, Invalid
+from common.errors import Conflict, HostNotFound, Invalid
 from common.objects.compute_node import ComputeNode, HostReport
 from common.objects.resources import Resources
 from services.conductor.db.aggregates import ids_of, zone_of
@@ -128,7 +129,8 @@ def _named(node: str) -> ColumnElement[bool]:
 def put(conn: Connection, reports: Sequence[HostReport]) -> None:
     """Make or refresh the nodes of reports whose services are there: one statement.
 
-    Claims stay; each node's generation grows.
+    Claims stay; each node's generation grows. Raises: Conflict (a host came back with another
+    uuid, as after the loss of its state folder).
     """
     hosts = {report.host for report in reports}
     ids = {
@@ -143,16 +145,21 @@ def put(conn: Connection, reports: Sequence[HostReport]) -> None:
     new = statement.excluded
     refreshed = ("service_id", "host", "node", "report", "vcpus_capacity", "memory_capacity_mib",
                  "disk_capacity_gib")  # fmt: skip
-    conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=["uuid"],
-            set_={
-                **{name: new[name] for name in refreshed},
-                "generation": _n.generation + 1,
-                "updated_at": func.now(),
-            },
-        )
+    upsert = statement.on_conflict_do_update(
+        index_elements=["uuid"],
+        set_={
+            **{name: new[name] for name in refreshed},
+            "generation": _n.generation + 1,
+            "updated_at": func.now(),
+        },
     )
+    try:
+        conn.execute(upsert)
+    except sa.IntegrityError as clash:
+        raise Conflict(
+            f"A host of {', '.join(sorted(hosts))} is known under another uuid already. Remove "
+            "its service if the old one is gone for good."
+        ) from clash
 
 
 def _row(report: HostReport, service_id: int) -> dict[str, Any]:

@@ -201,11 +201,11 @@ class HostsEndpoint(Hosts):
         if not daemons:
             return []
         with ThreadPoolExecutor(min(_PARALLEL_QUESTIONS, len(daemons)), "health") as pool:
-            return list(
-                pool.map(lambda name: self._ask(ctx, *name, daemons[name]), sorted(daemons))
-            )
+            asked = [daemons[name] for name in sorted(daemons)]
+            return list(pool.map(lambda service: self._ask(ctx, service), asked))
 
-    def _ask(self, ctx: RequestContext, binary: str, host: str, service: Service) -> DaemonHealth:
+    def _ask(self, ctx: RequestContext, service: Service) -> DaemonHealth:
+        binary, host = service.binary, service.rpc_server or service.host
         if not service.is_up and not service.forced_down:
             seen = iso_seconds(service.last_seen_at) if service.last_seen_at else "ever"
             return DaemonHealth(binary=binary, host=host, error=f"Not heard from since {seen}")

@@ -208,6 +208,7 @@ def test_a_brief_list_has_what_links_need(database, servers):
 
 
 def test_a_statement_that_takes_too_long_is_given_up(database):
+    slow = "SET LOCAL statement_timeout = 50; SELECT pg_sleep(5)"
+
     with pytest.raises(Unavailable), database.begin() as conn:
-        conn.exec_driver_sql("SET LOCAL statement_timeout = 50")
-        conn.exec_driver_sql("SELECT pg_sleep(5)")
+        conn.exec_driver_sql(slow)
