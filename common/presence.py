@@ -72,8 +72,14 @@ class Presence:
         self._rng = rng
         control = ControlEndpoint(binary, host, health, details)
         self._server = bus.serve(Control.topic, f"{binary}.{host}", [control], threads=2)
+        self._registered = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    @property
+    def registered(self) -> bool:
+        """Whether a conductor has answered since the start."""
+        return self._registered
 
     def start(self) -> None:
         """Begin; registration is repeated until a conductor takes it."""
@@ -107,4 +113,5 @@ class Presence:
         except KilonovaError as away:
             LOG.info("Not registered yet: %s", away)
             return False
+        self._registered = True
         return True

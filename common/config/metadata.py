@@ -8,6 +8,13 @@ GROUP = "metadata"
 OPTS = [
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=8775, help="Port to listen on."),
+    cfg.HostAddressOpt("health_host", default="127.0.0.1", help="Address of GET /healthz."),
+    cfg.PortOpt(
+        "health_port",
+        default=8784,
+        help="Port of GET /healthz for operators, always in the daemon's own network namespace; "
+        "0 turns it off.",
+    ),
     cfg.StrOpt(
         "network_namespace",
         default="",
@@ -38,6 +45,6 @@ OPTS = [
     cfg.StrOpt(
         "vendor_data_file",
         default="",
-        help="JSON file served as vendor_data.json; empty: an empty object.",
+        help="File with a JSON object to serve as vendor_data.json; empty: an empty object.",
     ),
 ]

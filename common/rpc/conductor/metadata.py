@@ -13,11 +13,11 @@ class Metadata(Interface, topic=TOPIC, namespace="metadata", version="1.0"):
     1.0  first release
     """
 
-    @call()
+    @call(timeout_s=3)
     def by_instance(self, ctx: RequestContext, instance: str) -> GuestMetadata:
         """By the instance's uuid. Raises: InstanceNotFound."""
 
-    @call()
+    @call(timeout_s=3)
     def by_address(self, ctx: RequestContext, address: str) -> GuestMetadata:
         """By a fixed address of the instance, as the network service bound it.
 
