@@ -44,7 +44,7 @@ class Heartbeats:
     def write(self) -> int:
         """Write what was heard so far; how many services that were.
 
-        Raises: Unavailable; what was heard is kept then.
+        Raises: Unavailable, or what the statement failed with; what was heard is kept then.
         """
         with self._lock:
             batch, self._heard = self._heard, defaultdict(set)
@@ -56,7 +56,7 @@ class Heartbeats:
                     services.heard_from(conn, binary, sorted(hosts))
                     for binary, hosts in sorted(batch.items())
                 )
-        except Unavailable:
+        except Exception:
             for binary, hosts in batch.items():
                 self.heard(binary, hosts)
             raise

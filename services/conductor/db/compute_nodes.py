@@ -4,7 +4,7 @@
 Claims themselves are taken in services/conductor/claims.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +15,12 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    column,
     func,
     literal,
     select,
     update,
+    values,
 )
 from sqlalchemy import exc as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -29,7 +31,7 @@ from common.errors import Conflict, HostNotFound, Invalid
 from common.objects.compute_node import ComputeNode, HostReport
 from common.objects.resources import Resources
 from services.conductor.db.aggregates import ids_of, zone_of
-from services.conductor.db.services import COMPUTE, is_up
+from services.conductor.db.services import is_up
 from services.conductor.db.tables import compute_nodes, instances, services
 
 _n = compute_nodes.c
@@ -70,11 +72,11 @@ _claimed = {"vcpus_claimed": "vcpus", "memory_claimed_mib": "memory_mib",
 
 
 def _node(row: RowMapping) -> ComputeNode:
-    values = dict(row)
-    values["report"] = _decode_report(values["report"])
-    values["claimed"] = Resources(**{ours: values.pop(name) for name, ours in _claimed.items()})
-    values["aggregates"] = tuple(sorted(values["aggregates"]))
-    return ComputeNode(**values)
+    fields = dict(row)
+    fields["report"] = _decode_report(fields["report"])
+    fields["claimed"] = Resources(**{ours: fields.pop(name) for name, ours in _claimed.items()})
+    fields["aggregates"] = tuple(sorted(fields["aggregates"]))
+    return ComputeNode(**fields)
 
 
 def list_nodes(
@@ -105,8 +107,8 @@ def list_nodes(
 
 def get(conn: Connection, node: str, *, down_after_s: float) -> ComputeNode:
     """One compute node by id or uuid. Raises: HostNotFound."""
-    values = {"down_after_s": down_after_s}
-    row = conn.execute(_ALL.where(_named(node)), values).mappings().one_or_none()
+    silence = {"down_after_s": down_after_s}
+    row = conn.execute(_ALL.where(_named(node)), silence).mappings().one_or_none()
     if row is None:
         raise HostNotFound(host=node)
     return _node(row)
@@ -114,8 +116,8 @@ def get(conn: Connection, node: str, *, down_after_s: float) -> ComputeNode:
 
 def some(conn: Connection, uuids: Sequence[str], *, down_after_s: float) -> list[ComputeNode]:
     """Those compute nodes of `uuids` that are there, in any order."""
-    values = {"uuids": list(uuids), "down_after_s": down_after_s}
-    rows = conn.execute(_SOME, values).mappings()
+    wanted = {"uuids": list(uuids), "down_after_s": down_after_s}
+    rows = conn.execute(_SOME, wanted).mappings()
     return [_node(row) for row in rows]
 
 
@@ -126,40 +128,46 @@ def _named(node: str) -> ColumnElement[bool]:
     return _n.uuid == node
 
 
-def put(conn: Connection, reports: Sequence[HostReport]) -> None:
-    """Make or refresh the nodes of reports whose services are there: one statement.
+def put(conn: Connection, reports: Iterable[HostReport], service_ids: Mapping[str, int]) -> None:
+    """Make or refresh the nodes of reports; `service_ids` has the service of each host.
 
-    Claims stay; each node's generation grows. Raises: Conflict (a host came back with another
-    uuid, as after the loss of its state folder).
+    Claims stay; each node's generation grows. Two statements whatever the number of reports, three
+    when a node is new. Raises: Conflict (a host came back with another uuid, as after the loss of
+    its state folder).
     """
-    hosts = {report.host for report in reports}
-    ids = {
-        row.host: row.id
-        for row in conn.execute(
-            select(_s.host, _s.id).where(_s.binary == COMPUTE, _s.host.in_(sorted(hosts)))
-        )
-    }
-    statement = insert(compute_nodes).values(
-        [_row(report, ids[report.host]) for report in sorted(reports, key=lambda r: r.uuid)]
-    )
-    new = statement.excluded
-    refreshed = ("service_id", "host", "node", "report", "vcpus_capacity", "memory_capacity_mib",
-                 "disk_capacity_gib")  # fmt: skip
-    upsert = statement.on_conflict_do_update(
-        index_elements=["uuid"],
-        set_={
-            **{name: new[name] for name in refreshed},
-            "generation": _n.generation + 1,
-            "updated_at": func.now(),
-        },
+    rows = {report.uuid: _row(report, service_ids[report.host]) for report in reports}
+    # Not an upsert, for the sake of the sequence (see services.register); locked in one order.
+    known = set(
+        conn.execute(
+            select(_n.uuid).where(_n.uuid.in_(sorted(rows))).order_by(_n.id).with_for_update()
+        ).scalars()
     )
     try:
-        conn.execute(upsert)
+        if known:
+            _refresh(conn, [rows[uuid] for uuid in sorted(known)])
+        missing = sorted(rows.keys() - known)
+        if missing:
+            conn.execute(insert(compute_nodes).values([rows[uuid] for uuid in missing]))
     except sa.IntegrityError as clash:
         raise Conflict(
-            f"A host of {', '.join(sorted(hosts))} is known under another uuid already. Remove "
-            "its service if the old one is gone for good."
+            "A host is known under another uuid already: "
+            f"{', '.join(sorted({row['host'] for row in rows.values()}))}. "
+            "Remove its service if the old one is gone for good."
         ) from clash
+
+
+def _refresh(conn: Connection, rows: list[dict[str, Any]]) -> None:
+    new = values(*(column(name, _n[name].type) for name in rows[0]), name="new")
+    new = new.data([tuple(row.values()) for row in rows])
+    conn.execute(
+        update(compute_nodes)
+        .where(_n.uuid == new.c.uuid)
+        .values(
+            generation=_n.generation + 1,
+            updated_at=func.now(),
+            **{name: new.c[name] for name in rows[0] if name != "uuid"},
+        )
+    )
 
 
 def _row(report: HostReport, service_id: int) -> dict[str, Any]:

@@ -11,16 +11,21 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Float,
+    Integer,
     RowMapping,
+    Text,
     and_,
     any_,
     bindparam,
     case,
+    column,
     delete,
     func,
     literal_column,
     select,
+    tuple_,
     update,
+    values,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import TEXT as PG_TEXT
@@ -85,8 +90,8 @@ def get(
     Raises: ServiceNotFound (uuid), HostNotFound (host and binary).
     """
     named = _s.uuid == uuid if uuid is not None else and_(_s.host == host, _s.binary == binary)
-    values = {"down_after_s": down_after_s}
-    row = conn.execute(_SHOWN.where(named), values).mappings().one_or_none()
+    silence = {"down_after_s": down_after_s}
+    row = conn.execute(_SHOWN.where(named), silence).mappings().one_or_none()
     if row is None and uuid is None:
         raise HostNotFound(host=host)
     if row is None:
@@ -111,27 +116,57 @@ def register(
     rows: Iterable[tuple[str, str, str, str]],
     *,
     new_uuid: NewUuid,
-) -> None:
-    """Make or refresh services of (binary, host, rpc_server, release): one statement.
+) -> dict[tuple[str, str], int]:
+    """Make or refresh services of (binary, host, rpc_server, release); ids by (binary, host).
 
     A service that registers was heard from. What operators set (disabled, forced down) stays.
+    Two statements whatever the number of services, three when one of them is new.
     """
-    statement = insert(services).values(
-        [
-            {"uuid": new_uuid(), "binary": binary, "host": host, "rpc_server": rpc_server,
-             "release": release, "last_seen_at": func.clock_timestamp()}
-            for binary, host, rpc_server, release in sorted(rows)
-        ]
-    )  # fmt: skip
-    new = statement.excluded
+    wanted = {(binary, host): (rpc_server, release) for binary, host, rpc_server, release in rows}
+    # Not an upsert, which would use up a number of the sequence at each refresh: at ten thousand
+    # hosts the sequence would end within a year. Locked in the order of ids, as heartbeats are.
+    known = {
+        (row.binary, row.host): row.id
+        for row in conn.execute(
+            select(_s.id, _s.binary, _s.host)
+            .where(tuple_(_s.binary, _s.host).in_(sorted(wanted)))
+            .order_by(_s.id)
+            .with_for_update()
+        )
+    }
+    if known:
+        _refresh(conn, {key: (number, *wanted[key]) for key, number in known.items()})
+    missing = sorted(wanted.keys() - known.keys())
+    if missing:
+        statement = insert(services).values(
+            [
+                {"uuid": new_uuid(), "binary": binary, "host": host,
+                 "rpc_server": wanted[binary, host][0], "release": wanted[binary, host][1],
+                 "last_seen_at": func.clock_timestamp()}
+                for binary, host in missing
+            ]
+        )  # fmt: skip
+        made = conn.execute(
+            statement.on_conflict_do_update(
+                index_elements=["host", "binary"],
+                set_={name: statement.excluded[name] for name in ("rpc_server", "last_seen_at")},
+            ).returning(_s.id, _s.binary, _s.host)
+        )
+        known |= {(row.binary, row.host): row.id for row in made}
+    return known
+
+
+def _refresh(conn: Connection, known: dict[tuple[str, str], tuple[int, str, str]]) -> None:
+    new = values(
+        column("id", Integer), column("rpc_server", Text), column("release", Text), name="new"
+    ).data(list(known.values()))
     conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=["host", "binary"],
-            set_={
-                "rpc_server": new.rpc_server,
-                "release": func.coalesce(func.nullif(new.release, ""), _s.release),
-                "last_seen_at": new.last_seen_at,
-            },
+        update(services)
+        .where(_s.id == new.c.id)
+        .values(
+            rpc_server=new.c.rpc_server,
+            release=func.coalesce(func.nullif(new.c.release, ""), _s.release),
+            last_seen_at=func.clock_timestamp(),
         )
     )
 
@@ -155,10 +190,10 @@ def heard_from(conn: Connection, binary: str, hosts: Sequence[str]) -> int:
     return conn.execute(_HEARD, {"of_binary": binary, "hosts": list(hosts)}).rowcount
 
 
-def change(conn: Connection, service_id: int, **values: Any) -> None:
+def change(conn: Connection, service_id: int, **changes: Any) -> None:
     """Set columns of one service."""
     conn.execute(
-        update(services).where(_s.id == service_id).values(updated_at=func.now(), **values)
+        update(services).where(_s.id == service_id).values(updated_at=func.now(), **changes)
     )
 
 

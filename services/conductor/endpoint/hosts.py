@@ -58,8 +58,9 @@ class HostsEndpoint(Hosts):
             return
         rows = [(COMPUTE, report.host, report.rpc_server, "") for report in reports]
         with self._database.begin() as conn:
-            services.register(conn, rows, new_uuid=self._new_uuid)
-            compute_nodes.put(conn, reports)
+            known = services.register(conn, rows, new_uuid=self._new_uuid)
+            ids = {host: number for (_, host), number in known.items()}
+            compute_nodes.put(conn, reports, ids)
         self._deltas.changed(report.uuid for report in reports)
 
     def register(

@@ -87,9 +87,9 @@ def add(database, *new):
 def add_hosts(database, *reports):
     """Register hosts that were heard from just now."""
     with database.begin() as conn:
-        services.register(
+        known = services.register(
             conn,
             [(services.COMPUTE, r.host, r.rpc_server, "0.1.0") for r in reports],
             new_uuid=lambda: str(uuid.uuid4()),
         )
-        compute_nodes.put(conn, reports)
+        compute_nodes.put(conn, reports, {host: number for (_, host), number in known.items()})

@@ -133,6 +133,16 @@ def test_a_report_that_comes_again_keeps_claims_and_what_operators_set(hosts, da
     assert node.generation > first.generation
 
 
+def test_reports_that_come_again_use_up_no_ids(hosts):
+    for _ in range(5):
+        hosts.report(ADMIN, [make_report("h1")])
+
+    hosts.report(ADMIN, [make_report("h1"), make_report("h2")])
+
+    assert [service.id for service in hosts.services(ADMIN)] == [1, 2]
+    assert [node.id for node in hosts.compute_nodes(ADMIN)] == [1, 2]
+
+
 def test_a_host_that_forgot_its_uuid_is_refused(hosts):
     hosts.report(ADMIN, [make_report("h1")])
 
@@ -141,7 +151,9 @@ def test_a_host_that_forgot_its_uuid_is_refused(hosts):
 
 
 def test_reporting_many_hosts_costs_as_much_as_one(hosts, queries):
-    with queries.at_most(3):
+    with queries.at_most(4):
+        hosts.report(ADMIN, [make_report(f"h{n}") for n in range(500)])
+    with queries.at_most(4):
         hosts.report(ADMIN, [make_report(f"h{n}") for n in range(500)])
 
     with queries.at_most(1):
