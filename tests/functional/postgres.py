@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +73,12 @@ class Postgres:
         self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
 
     def kill(self) -> None:
-        """Kill the server as a crash would; the next `start` recovers."""
-        pid = int((self._data / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGQUIT)
+        """Stop the server without a checkpoint, as a crash would; the next `start` recovers."""
+        file = self._data / "postmaster.pid"
+        os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
+        deadline = time.monotonic() + 20
+        while file.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def url(self, name: str) -> str:
         """SQLAlchemy URL of database `name`."""
@@ -96,7 +100,8 @@ class Postgres:
 
     def remove(self) -> None:
         """Stop the server and delete its folder."""
-        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

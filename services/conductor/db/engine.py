@@ -113,8 +113,10 @@ def is_away(failure: sa.DBAPIError) -> bool:
         return True
     code = sqlstate(failure)
     if code is None:
-        # libpq itself gave up: it has no SQLSTATE for a server that it does not reach.
-        return isinstance(failure, sa.OperationalError | sa.InterfaceError)
+        # libpq itself gave up: it has no SQLSTATE for a server that it does not reach, and no
+        # class of error for one that closes the connection amid an answer.
+        lost = isinstance(failure, sa.OperationalError | sa.InterfaceError)
+        return lost or type(failure) is sa.DatabaseError
     return code.startswith(_AWAY)
 
 
