@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt driver: KVM guests, or emulated ones where KVM does not really run."""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power of a libvirt domain: its state, and ways to start and stop it."""
+
+import time
+from typing import Any
+
+import libvirt
+
+from common.states import PowerState
+from services.compute.virt.driver import Checkpoint
+
+_STATES = {
+    libvirt.VIR_DOMAIN_NOSTATE: PowerState.NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.RUNNING,  # on its way down, not there yet
+    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.SUSPENDED,
+}
+_LOOK_S = 0.2
+# A guest that still boots does not hear the first press of its power button.
+_PRESS_AGAIN_S = 8
+_KILL_ATTEMPTS = 5
+
+
+def state_of(domain: Any) -> PowerState:
+    """The domain's power state. Raises: libvirtError."""
+    return _STATES.get(domain.state()[0], PowerState.NOSTATE)
+
+
+def is_off(domain: Any) -> bool:
+    """Whether no process of the guest is left. Raises: libvirtError."""
+    return not domain.isActive()
+
+
+def start(domain: Any) -> None:
+    """Start it. Again: one that runs goes on. Raises: libvirtError."""
+    try:
+        domain.create()
+    except libvirt.libvirtError as refused:
+        if refused.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or is_off(domain):
+            raise
+
+
+def ask_to_shut_down(domain: Any, grace_s: float, checkpoint: Checkpoint) -> bool:
+    """Press the power button, wait `grace_s` seconds; whether the guest is off.
+
+    Raises: libvirtError, OperationCancelled.
+    """
+    deadline = time.monotonic() + grace_s
+    press_at = time.monotonic()
+    while not is_off(domain):
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if now >= press_at:
+            _press(domain)
+            press_at = now + _PRESS_AGAIN_S
+        checkpoint()
+        time.sleep(_LOOK_S)
+    return True
+
+
+def cut(domain: Any) -> None:
+    """Cut the power; no process is left then. Again: fine. Raises: libvirtError."""
+    for attempt in range(1, _KILL_ATTEMPTS + 1):
+        try:
+            domain.destroy()
+        except libvirt.libvirtError as refused:
+            code = refused.get_error_code()
+            if code == libvirt.VIR_ERR_OPERATION_INVALID and is_off(domain):
+                return
+            # QEMU in uninterruptible I/O outlives libvirt's patience; mostly not for long.
+            if code not in (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_OPERATION_FAILED):
+                raise
+            if attempt == _KILL_ATTEMPTS:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
+def _press(domain: Any) -> None:
+    try:
+        domain.shutdown()
+    except libvirt.libvirtError as refused:
+        if refused.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise  # not merely off already
