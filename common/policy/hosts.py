@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services, hypervisors, aggregates and zones: the operator's side."""
+
+from common.policy.rule import rule
+
+RULES = [
+    rule(
+        "os_compute_api:os-services:list",
+        "rule:context_is_admin",
+        "allows GET /os-services",
+        "GET /os-services",
+    ),
+    rule(
+        "os_compute_api:os-services:update",
+        "rule:context_is_admin",
+        "allows PUT /os-services/{id}",
+        "PUT /os-services/{id}",
+    ),
+    rule(
+        "os_compute_api:os-services:delete",
+        "rule:context_is_admin",
+        "allows DELETE /os-services/{id}",
+        "DELETE /os-services/{id}",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:list",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors",
+        "GET /os-hypervisors",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:list-detail",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/detail",
+        "GET /os-hypervisors/detail",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:statistics",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/statistics",
+        "GET /os-hypervisors/statistics",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:show",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/{id}",
+        "GET /os-hypervisors/{id}",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:uptime",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/{id}/uptime",
+        "GET /os-hypervisors/{id}/uptime",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:search",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/{id}/search",
+        "GET /os-hypervisors/{id}/search",
+    ),
+    rule(
+        "os_compute_api:os-hypervisors:servers",
+        "rule:context_is_admin",
+        "allows GET /os-hypervisors/{id}/servers",
+        "GET /os-hypervisors/{id}/servers",
+    ),
+    rule(
+        "os_compute_api:os-hosts:list",
+        "rule:context_is_admin",
+        "allows GET /os-hosts",
+        "GET /os-hosts",
+    ),
+    rule(
+        "os_compute_api:os-hosts:show",
+        "rule:context_is_admin",
+        "allows GET /os-hosts/{id}",
+        "GET /os-hosts/{id}",
+    ),
+    rule(
+        "os_compute_api:os-hosts:update",
+        "rule:context_is_admin",
+        "allows PUT /os-hosts/{id}",
+        "PUT /os-hosts/{id}",
+    ),
+    rule(
+        "os_compute_api:os-hosts:reboot",
+        "rule:context_is_admin",
+        "allows GET /os-hosts/{id}/reboot",
+        "GET /os-hosts/{id}/reboot",
+    ),
+    rule(
+        "os_compute_api:os-hosts:shutdown",
+        "rule:context_is_admin",
+        "allows GET /os-hosts/{id}/shutdown",
+        "GET /os-hosts/{id}/shutdown",
+    ),
+    rule(
+        "os_compute_api:os-hosts:start",
+        "rule:context_is_admin",
+        "allows GET /os-hosts/{id}/startup",
+        "GET /os-hosts/{id}/startup",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:set_metadata",
+        "rule:context_is_admin",
+        "allows POST /os-aggregates/{id}/action set_metadata",
+        "POST /os-aggregates/{id}/action set_metadata",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:add_host",
+        "rule:context_is_admin",
+        "allows POST /os-aggregates/{id}/action add_host",
+        "POST /os-aggregates/{id}/action add_host",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:create",
+        "rule:context_is_admin",
+        "allows POST /os-aggregates",
+        "POST /os-aggregates",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:remove_host",
+        "rule:context_is_admin",
+        "allows POST /os-aggregates/{id}/action remove_host",
+        "POST /os-aggregates/{id}/action remove_host",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:update",
+        "rule:context_is_admin",
+        "allows PUT /os-aggregates/{id}",
+        "PUT /os-aggregates/{id}",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:index",
+        "rule:context_is_admin",
+        "allows GET /os-aggregates",
+        "GET /os-aggregates",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:delete",
+        "rule:context_is_admin",
+        "allows DELETE /os-aggregates/{id}",
+        "DELETE /os-aggregates/{id}",
+    ),
+    rule(
+        "os_compute_api:os-aggregates:show",
+        "rule:context_is_admin",
+        "allows GET /os-aggregates/{id}",
+        "GET /os-aggregates/{id}",
+    ),
+    rule(
+        "os_compute_api:os-availability-zone:list",
+        "@",
+        "allows GET /os-availability-zone",
+        "GET /os-availability-zone",
+    ),
+    rule(
+        "os_compute_api:os-availability-zone:detail",
+        "rule:context_is_admin",
+        "allows GET /os-availability-zone/detail",
+        "GET /os-availability-zone/detail",
+    ),
+    rule(
+        "os_compute_api:os-migrations:index",
+        "rule:project_manager_or_admin",
+        "list migrations of the own project",
+        "GET /os-migrations",
+    ),
+    rule(
+        "os_compute_api:os-migrations:index:all_projects",
+        "rule:context_is_admin",
+        "list migrations of every project or filter by project_id",
+        "GET /os-migrations ",
+    ),
+    rule(
+        "os_compute_api:os-migrations:index:host",
+        "rule:context_is_admin",
+        "show host and node fields in migrations",
+        "GET /os-migrations ",
+    ),
+    rule(
+        "os_compute_api:os-instance-usage-audit-log:list",
+        "rule:context_is_admin",
+        "allows GET /os-instance_usage_audit_log",
+        "GET /os-instance_usage_audit_log",
+    ),
+    rule(
+        "os_compute_api:os-instance-usage-audit-log:show",
+        "rule:context_is_admin",
+        "allows GET /os-instance_usage_audit_log/{id}",
+        "GET /os-instance_usage_audit_log/{id}",
+    ),
+    rule(
+        "os_compute_api:os-baremetal-nodes:list",
+        "rule:context_is_admin",
+        "allows GET /os-baremetal-nodes",
+        "GET /os-baremetal-nodes",
+    ),
+    rule(
+        "os_compute_api:os-baremetal-nodes:show",
+        "rule:context_is_admin",
+        "allows GET /os-baremetal-nodes/{id}",
+        "GET /os-baremetal-nodes/{id}",
+    ),
+]

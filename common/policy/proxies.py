@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proxies to other services, and the list of extensions."""
+
+from common.policy.rule import rule
+
+RULES = [
+    rule(
+        "os_compute_api:os-floating-ip-pools",
+        "@",
+        "allows GET /os-floating-ip-pools",
+        "GET /os-floating-ip-pools",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:add",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action addFloatingIp",
+        "POST /servers/{id}/action addFloatingIp",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:remove",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action removeFloatingIp",
+        "POST /servers/{id}/action removeFloatingIp",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:list",
+        "rule:project_reader_or_admin",
+        "allows GET /os-floating-ips",
+        "GET /os-floating-ips",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:create",
+        "rule:project_member_or_admin",
+        "allows POST /os-floating-ips",
+        "POST /os-floating-ips",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-floating-ips/{id}",
+        "GET /os-floating-ips/{id}",
+    ),
+    rule(
+        "os_compute_api:os-floating-ips:delete",
+        "rule:project_member_or_admin",
+        "allows DELETE /os-floating-ips/{id}",
+        "DELETE /os-floating-ips/{id}",
+    ),
+    rule(
+        "os_compute_api:os-networks:list",
+        "rule:project_reader_or_admin",
+        "allows GET /os-networks",
+        "GET /os-networks",
+    ),
+    rule(
+        "os_compute_api:os-networks:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-networks/{id}",
+        "GET /os-networks/{id}",
+    ),
+    rule(
+        "os_compute_api:os-tenant-networks:list",
+        "rule:project_reader_or_admin",
+        "allows GET /os-tenant-networks",
+        "GET /os-tenant-networks",
+    ),
+    rule(
+        "os_compute_api:os-tenant-networks:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-tenant-networks/{id}",
+        "GET /os-tenant-networks/{id}",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:get",
+        "rule:project_reader_or_admin",
+        "allows GET /os-security-groups",
+        "GET /os-security-groups",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-security-groups/{id}",
+        "GET /os-security-groups/{id}",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:create",
+        "rule:project_member_or_admin",
+        "allows POST /os-security-groups",
+        "POST /os-security-groups",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:update",
+        "rule:project_member_or_admin",
+        "allows PUT /os-security-groups/{id}",
+        "PUT /os-security-groups/{id}",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:delete",
+        "rule:project_member_or_admin",
+        "allows DELETE /os-security-groups/{id}",
+        "DELETE /os-security-groups/{id}",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:rule:create",
+        "rule:project_member_or_admin",
+        "allows POST /os-security-group-rules",
+        "POST /os-security-group-rules",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:rule:delete",
+        "rule:project_member_or_admin",
+        "allows DELETE /os-security-group-rules/{id}",
+        "DELETE /os-security-group-rules/{id}",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:list",
+        "rule:project_reader_or_admin",
+        "allows GET /servers/{server_id}/os-security-groups",
+        "GET /servers/{server_id}/os-security-groups",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:add",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action addSecurityGroup",
+        "POST /servers/{id}/action addSecurityGroup",
+    ),
+    rule(
+        "os_compute_api:os-security-groups:remove",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action removeSecurityGroup",
+        "POST /servers/{id}/action removeSecurityGroup",
+    ),
+    rule(
+        "os_compute_api:os-volumes:list",
+        "rule:project_reader_or_admin",
+        "allows GET /os-volumes",
+        "GET /os-volumes",
+    ),
+    rule(
+        "os_compute_api:os-volumes:create",
+        "rule:project_member_or_admin",
+        "allows POST /os-volumes",
+        "POST /os-volumes",
+    ),
+    rule(
+        "os_compute_api:os-volumes:detail",
+        "rule:project_reader_or_admin",
+        "allows GET /os-volumes/detail",
+        "GET /os-volumes/detail",
+    ),
+    rule(
+        "os_compute_api:os-volumes:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-volumes/{id}",
+        "GET /os-volumes/{id}",
+    ),
+    rule(
+        "os_compute_api:os-volumes:delete",
+        "rule:project_member_or_admin",
+        "allows DELETE /os-volumes/{id}",
+        "DELETE /os-volumes/{id}",
+    ),
+    rule(
+        "os_compute_api:os-volumes:snapshots:list",
+        "rule:project_reader_or_admin",
+        "allows GET /os-snapshots",
+        "GET /os-snapshots",
+    ),
+    rule(
+        "os_compute_api:os-volumes:snapshots:create",
+        "rule:project_member_or_admin",
+        "allows POST /os-snapshots",
+        "POST /os-snapshots",
+    ),
+    rule(
+        "os_compute_api:os-volumes:snapshots:detail",
+        "rule:project_reader_or_admin",
+        "allows GET /os-snapshots/detail",
+        "GET /os-snapshots/detail",
+    ),
+    rule(
+        "os_compute_api:os-volumes:snapshots:show",
+        "rule:project_reader_or_admin",
+        "allows GET /os-snapshots/{id}",
+        "GET /os-snapshots/{id}",
+    ),
+    rule(
+        "os_compute_api:os-volumes:snapshots:delete",
+        "rule:project_member_or_admin",
+        "allows DELETE /os-snapshots/{id}",
+        "DELETE /os-snapshots/{id}",
+    ),
+    rule(
+        "os_compute_api:extensions",
+        "@",
+        "allows GET /extensions; GET /extensions/{id}",
+        "GET /extensions",
+        "GET /extensions/{id}",
+    ),
+]

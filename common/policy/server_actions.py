@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions on servers that come after their first boot."""
+
+from common.policy.rule import rule
+
+RULES = [
+    rule(
+        "os_compute_api:os-admin-actions:reset_state",
+        "rule:context_is_admin",
+        "allows POST /servers/{id}/action os-resetState",
+        "POST /servers/{id}/action os-resetState",
+    ),
+    rule(
+        "os_compute_api:os-admin-actions:inject_network_info",
+        "rule:context_is_admin",
+        "allows POST /servers/{id}/action injectNetworkInfo",
+        "POST /servers/{id}/action injectNetworkInfo",
+    ),
+    rule(
+        "os_compute_api:os-admin-password",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action changePassword",
+        "POST /servers/{id}/action changePassword",
+    ),
+    rule(
+        "os_compute_api:os-create-backup",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action createBackup",
+        "POST /servers/{id}/action createBackup",
+    ),
+    rule(
+        "os_compute_api:os-deferred-delete:restore",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action restore",
+        "POST /servers/{id}/action restore",
+    ),
+    rule(
+        "os_compute_api:os-deferred-delete:force",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action forceDelete",
+        "POST /servers/{id}/action forceDelete",
+    ),
+    rule(
+        "os_compute_api:os-evacuate",
+        "rule:context_is_admin",
+        "allows POST /servers/{id}/action evacuate",
+        "POST /servers/{id}/action evacuate",
+    ),
+    rule(
+        "os_compute_api:os-lock-server:lock",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action lock",
+        "POST /servers/{id}/action lock",
+    ),
+    rule(
+        "os_compute_api:os-lock-server:unlock",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action unlock",
+        "POST /servers/{id}/action unlock",
+    ),
+    rule(
+        "os_compute_api:os-lock-server:unlock:unlock_override",
+        "rule:context_is_admin",
+        "unlock a server that somebody of the other kind (owner or admin) locked",
+        "POST /servers/{id}/action unlock ",
+    ),
+    rule(
+        "os_compute_api:os-migrate-server:migrate",
+        "rule:project_manager_or_admin",
+        "cold migrate, destination chosen by the scheduler",
+        "POST /servers/{id}/action migrate ",
+    ),
+    rule(
+        "os_compute_api:os-migrate-server:migrate:host",
+        "rule:context_is_admin",
+        "cold migrate to a named host",
+        "POST /servers/{id}/action migrate ",
+    ),
+    rule(
+        "os_compute_api:os-migrate-server:migrate_live",
+        "rule:project_manager_or_admin",
+        "live migrate, destination chosen by the scheduler",
+        "POST /servers/{id}/action os-migrateLive ",
+    ),
+    rule(
+        "os_compute_api:os-migrate-server:migrate_live:host",
+        "rule:context_is_admin",
+        "live migrate to a named host",
+        "POST /servers/{id}/action os-migrateLive ",
+    ),
+    rule(
+        "os_compute_api:os-multinic:add",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action addFixedIp",
+        "POST /servers/{id}/action addFixedIp",
+    ),
+    rule(
+        "os_compute_api:os-multinic:remove",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action removeFixedIp",
+        "POST /servers/{id}/action removeFixedIp",
+    ),
+    rule(
+        "os_compute_api:os-pause-server:pause",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action pause",
+        "POST /servers/{id}/action pause",
+    ),
+    rule(
+        "os_compute_api:os-pause-server:unpause",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action unpause",
+        "POST /servers/{id}/action unpause",
+    ),
+    rule(
+        "os_compute_api:os-rescue",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action rescue",
+        "POST /servers/{id}/action rescue",
+    ),
+    rule(
+        "os_compute_api:os-unrescue",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action unrescue",
+        "POST /servers/{id}/action unrescue",
+    ),
+    rule(
+        "os_compute_api:os-shelve:shelve",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action shelve",
+        "POST /servers/{id}/action shelve",
+    ),
+    rule(
+        "os_compute_api:os-shelve:unshelve",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action unshelve",
+        "POST /servers/{id}/action unshelve",
+    ),
+    rule(
+        "os_compute_api:os-shelve:unshelve_to_host",
+        "rule:context_is_admin",
+        "host in unshelve (2.91)",
+        "POST /servers/{id}/action unshelve ",
+    ),
+    rule(
+        "os_compute_api:os-shelve:shelve_offload",
+        "rule:context_is_admin",
+        "allows POST /servers/{id}/action shelveOffload",
+        "POST /servers/{id}/action shelveOffload",
+    ),
+    rule(
+        "os_compute_api:os-suspend-server:resume",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action resume",
+        "POST /servers/{id}/action resume",
+    ),
+    rule(
+        "os_compute_api:os-suspend-server:suspend",
+        "rule:project_member_or_admin",
+        "allows POST /servers/{id}/action suspend",
+        "POST /servers/{id}/action suspend",
+    ),
+    rule(
+        "os_compute_api:os-server-diagnostics",
+        "rule:context_is_admin",
+        "allows GET /servers/{server_id}/diagnostics",
+        "GET /servers/{server_id}/diagnostics",
+    ),
+    rule(
+        "os_compute_api:os-server-password:show",
+        "rule:project_reader_or_admin",
+        "allows GET /servers/{server_id}/os-server-password",
+        "GET /servers/{server_id}/os-server-password",
+    ),
+    rule(
+        "os_compute_api:os-server-password:clear",
+        "rule:project_member_or_admin",
+        "allows DELETE /servers/{server_id}/os-server-password",
+        "DELETE /servers/{server_id}/os-server-password",
+    ),
+    rule(
+        "os_compute_api:os-remote-consoles",
+        "rule:project_member_or_admin",
+        "make console URLs, old and new form",
+        "POST /servers/{id}/action os-getVNCConsole",
+        "POST /servers/{id}/action os-getSPICEConsole",
+        "POST /servers/{id}/action os-getSerialConsole",
+        "POST /servers/{server_id}/remote-consoles",
+    ),
+    rule(
+        "os_compute_api:os-console-auth-tokens",
+        "rule:context_is_admin",
+        "allows GET /os-console-auth-tokens/{id}",
+        "GET /os-console-auth-tokens/{id}",
+    ),
+    rule(
+        "os_compute_api:os-server-external-events:create",
+        "rule:service_or_admin",
+        "allows POST /os-server-external-events",
+        "POST /os-server-external-events",
+    ),
+]
