@@ -22,7 +22,9 @@ from common.rpc.transport import Bus
 
 LOG = logging.getLogger(__name__)
 
-_RETRY_S = 2.0
+_RETRY_S = 1.0
+# A thread that waits for an answer cannot be interrupted; the process ends without it.
+_STOP_S = 3.0
 
 
 class ControlEndpoint(Control):
@@ -72,14 +74,18 @@ class Presence:
         self._rng = rng
         control = ControlEndpoint(binary, host, health, details)
         self._server = bus.serve(Control.topic, f"{binary}.{host}", [control], threads=2)
-        self._registered = False
+        self._registered = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     @property
     def registered(self) -> bool:
         """Whether a conductor has answered since the start."""
-        return self._registered
+        return self._registered.is_set()
+
+    def wait_until_registered(self) -> None:
+        """Return once a conductor has answered, or once this is stopped."""
+        self._registered.wait()
 
     def start(self) -> None:
         """Begin; registration is repeated until a conductor takes it."""
@@ -89,7 +95,8 @@ class Presence:
     def stop(self) -> None:
         """No more signs of life."""
         self._stopping.set()
-        self._thread.join(timeout=5)
+        self._registered.set()
+        self._thread.join(timeout=_STOP_S)
 
     def _run(self) -> None:
         while not self._register():
@@ -113,5 +120,5 @@ class Presence:
         except KilonovaError as away:
             LOG.info("Not registered yet: %s", away)
             return False
-        self._registered = True
+        self._registered.set()
         return True

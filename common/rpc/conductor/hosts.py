@@ -20,7 +20,7 @@ class Hosts(Interface, topic=TOPIC, namespace="hosts", version="1.0"):
     def report(self, ctx: RequestContext, reports: list[HostReport]) -> None:
         """What compute hosts have; makes their service and compute node on first sight."""
 
-    @call()
+    @call(timeout_s=3)
     def register(
         self, ctx: RequestContext, *, binary: str, host: str, rpc_server: str, release: str
     ) -> None:
@@ -30,7 +30,7 @@ class Hosts(Interface, topic=TOPIC, namespace="hosts", version="1.0"):
     def heartbeat(self, ctx: RequestContext, binary: str, hosts: list[str]) -> None:
         """These services are alive. Many are folded into one statement."""
 
-    @call(timeout_s=30)
+    @call(timeout_s=10)
     def baseline(self, ctx: RequestContext) -> HostBaseline:
         """Every compute node, for a scheduler that starts or lost a delta."""
 
