@@ -22,6 +22,8 @@ _RETRY_S = 1.0
 # A lost delta shows when the publisher's next one arrives. Where none follows (its conductor is
 # gone, or nothing happens), this is how long the picture may be wrong.
 _REFRESH_S = 300.0
+# A thread that waits for an answer cannot be interrupted; the process ends without it.
+_STOP_S = 3.0
 
 
 class Picture:
@@ -108,7 +110,7 @@ class BaselineFetcher:
         """End the thread."""
         self._stopping.set()
         self._picture.wanted.set()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=_STOP_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -11,6 +11,7 @@ from common import config, daemon
 from common.clock import SystemClock
 from common.context import service_context
 from common.errors import Invalid
+from common.objects.compute_node import HostBaseline
 from common.observability import log
 from common.presence import Presence
 from common.rpc.conductor.hosts import Hosts
@@ -39,9 +40,7 @@ class SchedulerDaemon:
         self._bus = Bus(conf)
         hosts = Hosts.client(self._bus)
         rng = random.Random()
-        self._fetcher = BaselineFetcher(
-            self._picture, lambda: hosts.baseline(service_context()), rng
-        )
+        self._fetcher = BaselineFetcher(self._picture, lambda: self._fetch_baseline(hosts), rng)
         self._server = self._bus.serve(
             Scheduler.topic,
             conf.host,
@@ -69,6 +68,12 @@ class SchedulerDaemon:
         self._presence.stop()
         self._fetcher.stop()
         self._bus.close()
+
+    def _fetch_baseline(self, hosts: Hosts) -> HostBaseline:
+        # A message to a conductor that has no queue yet is lost, and a baseline may take long to
+        # answer: registering first finds out quickly whether anybody is there.
+        self._presence.wait_until_registered()
+        return hosts.baseline(service_context())
 
     def health(self) -> dict[str, str]:
         """A scheduler without a picture of the hosts cannot serve."""
