@@ -15,6 +15,15 @@ from common.errors import Invalid, Unavailable
 # too many connections, shutting down or starting up, disk full or out of memory.
 _AWAY = ("08", "53", "57P")
 _TIMED_OUT = "57014"
+# What only a client's words can bring about, by SQLSTATE.
+_CLIENTS_FAULT = {
+    "2201B": "Invalid regular expression",
+    "22003": "Number out of range",
+    "22007": "Invalid time",
+    "22008": "Invalid time",
+    "22021": "Invalid text",
+    "22P05": "Invalid text",
+}
 
 _encoder = msgspec.json.Encoder()
 
@@ -62,8 +71,9 @@ class Database:
         """A connection with a transaction: committed at the end, rolled back on an error.
 
         Raises: Unavailable when the database does not answer; the pool then drops the connections
-        it had and makes new ones, so nothing needs a restart. Other errors of SQL pass through:
-        serialization failures and deadlocks are the caller's to repeat.
+        it had and makes new ones, so nothing needs a restart. Invalid for words of a client that
+        PostgreSQL cannot work with: a bad regular expression or time, a NUL character. Other errors
+        of SQL pass through: serialization failures and deadlocks are the caller's to repeat.
         """
         with self._spoken(), self.engine.begin() as conn:
             yield conn
@@ -85,8 +95,12 @@ class Database:
         except sa.TimeoutError as exhausted:
             raise Unavailable(service="The database") from exhausted
         except sa.DBAPIError as failure:
-            if sqlstate(failure) == _TIMED_OUT:
+            code = sqlstate(failure)
+            if code == _TIMED_OUT:
                 raise Unavailable(service="The database") from failure
+            if code in _CLIENTS_FAULT:
+                said = str(failure.orig).splitlines()[0]
+                raise Invalid(f"{_CLIENTS_FAULT[code]}: {said}") from failure
             if not is_away(failure):
                 raise
             self.engine.dispose()

@@ -40,15 +40,12 @@ _WHOLE = select(*(_f[name] for name in Flavor.__struct_fields__))
 _WRITTEN = tuple(
     name for name in Flavor.__struct_fields__ if name not in ("id", "created_at", "updated_at")
 )
-_SORT_KEYS = frozenset((
-    "created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public",
-    "memory_mb", "name", "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus",
-))  # fmt: skip
 # The API's words for columns that we name with their units; a weight that nobody has orders none.
 _ALIASES = {
     "memory_mb": "memory_mib", "root_gb": "root_gib", "ephemeral_gb": "ephemeral_gib",
     "swap": "swap_mib", "vcpu_weight": "id",
 }  # fmt: skip
+_SORTABLE = frozenset(Flavor.__struct_fields__) - {"extra_specs"}
 
 
 def _flavor(row: RowMapping) -> Flavor:
@@ -89,9 +86,10 @@ def list_flavors(
         query = query.where(or_(_f.is_public, _granted_to(ctx.project_id)))
     elif is_public is False:
         query = query.where(~_f.is_public)
-    if sort_key not in _SORT_KEYS or sort_dir not in ("asc", "desc"):
+    sorted_by = _ALIASES.get(sort_key, sort_key)
+    if sorted_by not in _SORTABLE or sort_dir not in ("asc", "desc"):
         raise Invalid(f"Sort key supplied is invalid: {sort_key} {sort_dir}")
-    column = _f[_ALIASES.get(sort_key, sort_key)]
+    column = _f[sorted_by]
     if marker is not None:
         bound = conn.execute(select(column, _f.id).where(_f.flavorid == marker)).one_or_none()
         if bound is None:

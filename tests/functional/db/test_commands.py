@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kilonova db`: what it prints and with which exit code it ends."""
 
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import make_url
@@ -34,6 +37,20 @@ def test_upgrade_makes_an_empty_database_current_and_can_be_repeated(empty, tmp_
     assert first.exit_code == second.exit_code == 0
     assert revisions.head() in first.output
     assert "nothing to do" in second.output
+    assert run(tmp_path, empty, "check").exit_code == 0
+
+
+def test_upgrades_at_once_wait_for_each_other(empty, tmp_path):
+    file = tmp_path / "kilonova.conf"
+    file.write_text(f"[database]\nconnection = {empty}\n")
+    program = "from services.conductor.commands import db; db()"
+    command = [sys.executable, "-c", program, "upgrade", "--config-file", str(file)]
+
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=60)[0] for process in running]
+
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert sum("Upgraded" in text for text in said) >= 1
     assert run(tmp_path, empty, "check").exit_code == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import exc as sa
 from sqlalchemy import text
 
-from common.errors import Unavailable
+from common.errors import Invalid, Unavailable
 from services.conductor.db.engine import Database
 
 pytestmark = pytest.mark.functional
@@ -88,6 +88,20 @@ def test_a_wrong_statement_is_no_outage(database):
         conn.execute(text("SELECT nonsense"))
 
     assert is_answered(database)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'a' ~ '('",
+        "SELECT CAST('soon' AS timestamptz)",
+        r"""SELECT CAST('"\u0000"' AS jsonb)""",
+        "SELECT CAST(4294967296 AS int)",
+    ],
+)
+def test_what_a_client_got_wrong_is_invalid(database, statement):
+    with pytest.raises(Invalid), database.begin() as conn:
+        conn.exec_driver_sql(statement)
 
 
 def test_connections_speak_utc_and_say_who_they_are(database):

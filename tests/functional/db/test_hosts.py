@@ -219,6 +219,31 @@ def test_many_heartbeats_are_one_statement(hosts, heartbeats, queries):
         assert heartbeats.write() == 0
 
 
+def test_heartbeats_wait_while_the_database_is_away(hosts, database, heartbeats, postgres):
+    hosts.report(ADMIN, [make_report("h1")])
+    silence(database, "h1")
+    hosts.heartbeat(ADMIN, "nova-compute", ["h1"])
+    postgres.stop()
+    with pytest.raises(Unavailable):
+        heartbeats.write()
+
+    postgres.start()
+
+    assert heartbeats.write() == 1
+    assert hosts.services(ADMIN)[0].is_up
+
+
+def test_the_heartbeat_thread_writes_what_is_left_when_it_stops(hosts, database, heartbeats):
+    hosts.report(ADMIN, [make_report("h1")])
+    silence(database, "h1")
+    heartbeats.start()
+    hosts.heartbeat(ADMIN, "nova-compute", ["h1"])
+
+    heartbeats.stop()
+
+    assert hosts.services(ADMIN)[0].is_up
+
+
 def test_enabling_a_service_clears_the_reason(hosts):
     hosts.report(ADMIN, [make_report("h1")])
     named = {"uuid": hosts.services(ADMIN)[0].uuid}

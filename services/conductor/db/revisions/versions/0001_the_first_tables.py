@@ -386,5 +386,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("flavor_id", "project_id", name=op.f("pk_flavor_projects")),
     )
-    # Most updates of an instance change its states alone: room in each page keeps them there.
-    op.execute("ALTER TABLE instances SET (fillfactor = 80)")
+    # Most updates change states, claims or heartbeats alone, which no index holds: room in each
+    # page keeps them there.
+    for table in ("instances", "services", "compute_nodes"):
+        op.execute(f"ALTER TABLE {table} SET (fillfactor = 80)")
