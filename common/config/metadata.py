@@ -8,12 +8,12 @@ GROUP = "metadata"
 OPTS = [
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=8775, help="Port to listen on."),
-    cfg.HostAddressOpt("health_host", default="127.0.0.1", help="Address of GET /healthz."),
+    cfg.HostAddressOpt("health_host", default="127.0.0.1", help="Address of health_port."),
     cfg.PortOpt(
         "health_port",
-        default=8784,
-        help="Port of GET /healthz for operators, always in the daemon's own network namespace; "
-        "0 turns it off.",
+        default=0,
+        help="Another port for GET /healthz, in the daemon's own network namespace: for "
+        "operators, where the guests' port lives in a namespace. 0: only the guests' port has it.",
     ),
     cfg.StrOpt(
         "network_namespace",
