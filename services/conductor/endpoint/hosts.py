@@ -131,12 +131,13 @@ class HostsEndpoint(Hosts):
             found = services.with_id(conn, service, down_after_s=self._down_after_s)
             nodes: Sequence[ComputeNode] = ()
             if found.binary == COMPUTE:
+                # Touched before counting: a claim under way waits, and finds no host afterwards.
+                uuids = compute_nodes.touch(conn, [found.host])
                 if instances.count_on(conn, found.host):
                     raise Conflict(
                         f"The compute service on {found.host} hosts instances. "
                         "Move or delete them first."
                     )
-                uuids = compute_nodes.touch(conn, [found.host])
                 nodes = compute_nodes.some(conn, uuids, down_after_s=self._down_after_s)
             services.remove(conn, found.id)
         self._deltas.removed(nodes)
