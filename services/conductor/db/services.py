@@ -39,6 +39,9 @@ from services.conductor.db.tables import services
 
 COMPUTE = "nova-compute"
 INTERNAL_ZONE = "internal"
+# What clients of the API know as services. Others (the API itself, the metadata service) are
+# registered for `kilonova status` alone.
+KNOWN_TO_CLIENTS = (COMPUTE, "nova-conductor", "nova-scheduler")
 _s = services.c
 
 
@@ -67,13 +70,19 @@ def list_services(
     host: str | None = None,
     binary: str | None = None,
 ) -> list[Service]:
-    """Services in order of their id."""
-    query = _SHOWN.order_by(_s.id)
+    """Services that clients know, in order of their id."""
+    query = _SHOWN.where(_s.binary.in_(KNOWN_TO_CLIENTS)).order_by(_s.id)
     if host is not None:
         query = query.where(_s.host == host)
     if binary is not None:
         query = query.where(_s.binary == binary)
     rows = conn.execute(query, {"down_after_s": down_after_s}).mappings()
+    return [_service(row) for row in rows]
+
+
+def list_daemons(conn: Connection, *, down_after_s: float) -> list[Service]:
+    """Every service, in order of their id."""
+    rows = conn.execute(_SHOWN.order_by(_s.id), {"down_after_s": down_after_s}).mappings()
     return [_service(row) for row in rows]
 
 

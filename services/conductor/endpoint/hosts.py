@@ -196,9 +196,11 @@ class HostsEndpoint(Hosts):
         Several fake hosts of one daemon are one answer. A daemon that was silent too long is not
         asked: calls without an answer are what tells the bus that its connection is broken.
         """
+        with self._database.read() as conn:
+            registered = services.list_daemons(conn, down_after_s=self._down_after_s)
         daemons = {
             (service.binary, service.rpc_server or service.host): service
-            for service in sorted(self.services(ctx), key=lambda s: (s.is_up, -s.id))
+            for service in sorted(registered, key=lambda s: (s.is_up, -s.id))
         }
         if not daemons:
             return []

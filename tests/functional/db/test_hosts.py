@@ -372,6 +372,16 @@ def test_zones_come_from_aggregates_and_daemons_are_internal(hosts, database):
     ]  # fmt: skip
 
 
+def test_daemons_that_clients_do_not_know_are_asked_but_not_listed(hosts):
+    hosts.register(ADMIN, binary="kilonova-api", host="a", rpc_server="a", release="1")
+    hosts.register(ADMIN, binary="nova-conductor", host="c", rpc_server="c", release="1")
+
+    assert [service.binary for service in hosts.services(ADMIN)] == ["nova-conductor"]
+    assert hosts.services(ADMIN, binary="kilonova-api") == []
+    assert [list(zone.hosts) for zone in hosts.zones(ADMIN)] == [["c"]]
+    assert [h.binary for h in hosts.health(ADMIN)] == ["kilonova-api", "nova-conductor"]
+
+
 def test_every_daemon_is_asked_how_it_is_once(hosts, database):
     shared = [make_report(f"h{n}", rpc_server="shared") for n in range(5)]
     hosts.report(ADMIN, [*shared, make_report("mute"), make_report("gone")])
