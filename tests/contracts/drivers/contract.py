@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every hypervisor driver owes its caller.
+
+Subclasses provide two fixtures: `driver`, started with the sink `changes.append`, and
+`another_run`, which gives a second driver of the same host, as after a restart of the daemon.
+"""
+
+import threading
+import time
+
+import pytest
+
+from common.errors import DomainNotFound, OperationCancelled
+from common.states import PowerState
+from tests.contracts.drivers.instances import make_instance
+
+
+class DriverContract:
+    """Promises of services/compute/virt/driver.py."""
+
+    @pytest.fixture
+    def changes(self):
+        """Uuids that the driver told its sink."""
+        return []
+
+    @pytest.fixture
+    def instance(self, driver):
+        """An instance that may be built; gone after the test."""
+        instance = make_instance()
+        yield instance
+        driver.destroy(instance)
+
+    @pytest.fixture
+    def running(self, driver, instance):
+        """An instance whose guest runs."""
+        driver.build(instance)
+        return instance
+
+    def test_a_built_instance_runs(self, driver, instance):
+        state = driver.build(instance)
+
+        assert state is PowerState.RUNNING
+        assert driver.power_state(instance.uuid) is PowerState.RUNNING
+        assert driver.power_states()[instance.uuid] is PowerState.RUNNING
+
+    def test_building_again_changes_nothing(self, driver, running):
+        before = driver.power_states()
+
+        assert driver.build(running) is PowerState.RUNNING
+        assert driver.power_states() == before
+
+    def test_a_cancelled_build_gives_up_and_destroy_leaves_nothing(self, driver, instance):
+        def cancelled():
+            raise OperationCancelled(reason="the test says so")
+
+        with pytest.raises(OperationCancelled):
+            driver.build(instance, cancelled)
+        driver.destroy(instance)
+
+        assert instance.uuid not in driver.power_states()
+
+    def test_a_build_after_a_cancelled_one_runs(self, driver, instance):
+        def cancelled():
+            raise OperationCancelled(reason="the test says so")
+
+        with pytest.raises(OperationCancelled):
+            driver.build(instance, cancelled)
+
+        assert driver.build(instance) is PowerState.RUNNING
+
+    def test_destroy_removes_the_guest(self, driver, running):
+        driver.destroy(running)
+
+        assert running.uuid not in driver.power_states()
+        with pytest.raises(DomainNotFound):
+            driver.power_state(running.uuid)
+
+    def test_destroying_what_is_not_there_is_fine(self, driver, instance):
+        driver.destroy(instance)
+        driver.destroy(instance)
+
+    def test_power_off_stops_the_guest(self, driver, running):
+        assert driver.power_off(running, grace_s=0) is PowerState.SHUTDOWN
+        assert driver.power_state(running.uuid) is PowerState.SHUTDOWN
+
+    def test_power_off_cuts_the_power_of_a_guest_that_does_not_follow(self, driver, running):
+        assert driver.power_off(running, grace_s=1) is PowerState.SHUTDOWN
+
+    def test_power_off_of_a_stopped_instance_changes_nothing(self, driver, running):
+        driver.power_off(running, grace_s=0)
+
+        assert driver.power_off(running, grace_s=0) is PowerState.SHUTDOWN
+
+    def test_power_on_starts_a_stopped_instance(self, driver, running):
+        driver.power_off(running, grace_s=0)
+
+        assert driver.power_on(running) is PowerState.RUNNING
+        assert driver.power_on(running) is PowerState.RUNNING
+
+    @pytest.mark.parametrize("hard", [False, True])
+    def test_a_rebooted_instance_runs(self, driver, running, hard):
+        assert driver.reboot(running, hard=hard) is PowerState.RUNNING
+
+    def test_a_stopped_instance_runs_after_a_hard_reboot(self, driver, running):
+        driver.power_off(running, grace_s=0)
+
+        assert driver.reboot(running, hard=True) is PowerState.RUNNING
+
+    def test_an_unknown_instance_is_not_found(self, driver):
+        nobody = make_instance()
+
+        for operation in (
+            lambda: driver.power_state(nobody.uuid),
+            lambda: driver.power_on(nobody),
+            lambda: driver.power_off(nobody, grace_s=0),
+            lambda: driver.reboot(nobody, hard=True),
+            lambda: driver.console_output(nobody.uuid, tail_bytes=100),
+        ):
+            with pytest.raises(DomainNotFound):
+                operation()
+
+    def test_console_output_is_never_longer_than_asked_for(self, driver, running):
+        assert len(driver.console_output(running.uuid, tail_bytes=5)) <= 5
+
+    def test_power_changes_are_told(self, driver, changes, running):
+        changes.clear()
+
+        driver.power_off(running, grace_s=0)
+
+        wait_until(lambda: running.uuid in changes)
+
+    def test_instances_are_built_side_by_side(self, driver):
+        several = [make_instance() for _ in range(3)]
+        threads = [threading.Thread(target=driver.build, args=(i,)) for i in several]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+            states = driver.power_states()
+            assert [states[i.uuid] for i in several] == [PowerState.RUNNING] * 3
+        finally:
+            for instance in several:
+                driver.destroy(instance)
+
+    def test_guests_outlive_the_driver(self, driver, running, another_run):
+        driver.stop()
+
+        assert another_run.power_state(running.uuid) is PowerState.RUNNING
+        another_run.destroy(running)
+
+    def test_the_inventory_has_something_to_give(self, driver):
+        found = driver.inventory()
+
+        assert found.node
+        assert found.total.vcpus > 0
+        assert found.total.memory_mib > 0
+        assert found.total.disk_gib > 0
+        assert found.supported
+        assert driver.health() is None
+
+
+def wait_until(condition, within_s=10.0):
+    """Return when `condition` holds; fail when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)

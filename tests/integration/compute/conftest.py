@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the libvirt tests: a private libvirtd, and an image that boots in no time."""
+
+import pytest
+
+pytest.importorskip("libvirt")
+
+from services.compute.images import GIB, ImageCache
+from services.compute.virt.libvirt.capabilities import boot_sector
+from services.compute.virt.libvirt.domain_xml.spec import Platform
+from services.compute.virt.libvirt.driver import LibvirtDriver, Settings
+from tests.contracts.drivers.instances import IMAGE
+from tests.integration.libvirt_host import libvirt_host
+
+__all__ = ["libvirt_host"]
+
+# A guest of 512 bytes: it says so on its serial port and halts.
+GREETING = b"tiny guest is up\r\n"
+IMAGE_BYTES = boot_sector(GREETING).ljust(1 << 20, b"\0")
+
+
+class OneImage:
+    """An image service with one image; counts its downloads."""
+
+    def __init__(self):
+        self.downloads = 0
+
+    def download(self, image_id):
+        assert image_id == IMAGE.id
+        self.downloads += 1
+        yield IMAGE_BYTES
+
+
+@pytest.fixture
+def source():
+    return OneImage()
+
+
+@pytest.fixture
+def make_driver(libvirt_host, source):
+    """Makes drivers of the private host; keyword arguments are Settings' fields."""
+    made = []
+
+    def make(**settings):
+        state = libvirt_host.folder / "guests"
+        images = ImageCache(state / "images", source, most_bytes=GIB)
+        driver = LibvirtDriver(
+            Settings(
+                **{
+                    "host": libvirt_host.name,
+                    "connection_uri": libvirt_host.uri,
+                    "state_folder": state,
+                    "instances": state / "instances",
+                    "virt_type": "qemu",
+                    "platform": Platform(disk_cache="unsafe"),
+                    "soft_reboot_timeout_s": 1,
+                    "bridge_wait_s": 1,
+                    **settings,
+                }
+            ),
+            images,
+        )
+        made.append(driver)
+        return driver
+
+    yield make
+    for driver in made:
+        driver.stop()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt driver on a real libvirtd: the drivers' contract, and what is libvirt's own."""
+
+import pytest
+
+from common.errors import HypervisorError
+from common.states import PowerState
+from tests.contracts.drivers.contract import DriverContract, wait_until
+from tests.contracts.drivers.instances import TINY, make_instance, make_vif
+from tests.integration.compute.conftest import GREETING
+
+pytestmark = pytest.mark.integration
+
+
+class TestLibvirtDriver(DriverContract):
+    @pytest.fixture
+    def driver(self, make_driver, changes):
+        driver = make_driver()
+        driver.start(changes.append)
+        return driver
+
+    @pytest.fixture
+    def another_run(self, make_driver):
+        driver = make_driver()
+        driver.start(lambda _: None)
+        return driver
+
+    def test_the_serial_console_is_kept_over_a_restart(self, driver, running):
+        greeting = GREETING.decode().strip()
+        wait_until(lambda: greeting in driver.console_output(running.uuid, tail_bytes=1000))
+
+        driver.reboot(running, hard=True)
+
+        wait_until(
+            lambda: driver.console_output(running.uuid, tail_bytes=1000).count(greeting) == 2
+        )
+
+    def test_boots_of_one_image_at_the_same_time_download_it_once(self, driver, source):
+        self.test_instances_are_built_side_by_side(driver)
+
+        assert source.downloads <= 1
+
+    def test_a_guest_killed_behind_our_back_is_told(self, driver, changes, running, libvirt_host):
+        changes.clear()
+
+        pid_file = libvirt_host.folder / "run" / "qemu" / f"kilonova-{running.uuid}.pid"
+        libvirt_host.run("kill", "-KILL", pid_file.read_text().strip())
+
+        wait_until(lambda: running.uuid in changes)
+        wait_until(lambda: driver.power_state(running.uuid) is PowerState.SHUTDOWN)
+        assert driver.power_on(running) is PowerState.RUNNING
+
+    def test_a_lost_definition_is_made_anew_at_power_on(self, driver, running, libvirt_host):
+        name = f"kilonova-{running.uuid}"
+        libvirt_host.run("virsh", "destroy", name)
+        libvirt_host.run("virsh", "undefine", name)
+
+        assert driver.power_on(running) is PowerState.RUNNING
+
+    def test_a_guest_joins_its_bridge(self, driver, libvirt_host):
+        libvirt_host.add_bridge("br-test")
+        instance = make_instance(vifs=(make_vif(),))
+        try:
+            driver.build(instance)
+
+            ports = libvirt_host.run("ip", "-o", "link", "show", "master", "br-test")
+            assert "tap3f0d3d8e-6a" in ports
+            assert "mtu 1450" in ports
+        finally:
+            driver.destroy(instance)
+            libvirt_host.remove_bridge("br-test")
+
+    def test_a_missing_bridge_is_named(self, driver, libvirt_host):
+        instance = make_instance(vifs=(make_vif(bridge="br-none"),))
+
+        with pytest.raises(HypervisorError, match="bridge br-none of port .* is not on this host"):
+            driver.build(instance)
+        driver.destroy(instance)
+
+        assert instance.uuid not in driver.power_states()
+
+    def test_destroy_leaves_no_files(self, driver, running, libvirt_host):
+        driver.destroy(running)
+
+        instances = libvirt_host.folder / "guests" / "instances"
+        assert [p for p in instances.iterdir() if p.name.startswith(running.uuid)] == []
+
+    def test_every_kind_of_disk_is_attached(self, driver, libvirt_host):
+        flavor = type(TINY)(
+            flavorid="2", name="rich", vcpus=2, memory_mib=32, root_gib=2, ephemeral_gib=1,
+            swap_mib=16,
+        )  # fmt: skip
+        instance = make_instance(flavor=flavor, config_drive=True)
+        try:
+            driver.build(instance)
+
+            disks = libvirt_host.run("virsh", "domblklist", f"kilonova-{instance.uuid}")
+            names = [line.split()[0] for line in disks.splitlines()[2:] if line]
+            assert names == ["vda", "vdb", "vdc", "hda"]
+        finally:
+            driver.destroy(instance)
+
+    @pytest.mark.parametrize(
+        ("properties", "settings"),
+        [
+            ({"hw_machine_type": "q35"}, {}),
+            ({"hw_disk_bus": "scsi", "hw_vif_model": "e1000"}, {}),
+            ({"hw_video_model": "none", "hw_qemu_guest_agent": "no"}, {"disk_format": "raw"}),
+            ({}, {"config_drive_format": "vfat"}),
+        ],
+    )
+    def test_guests_of_many_shapes_start(self, make_driver, properties, settings):
+        driver = make_driver(**settings)
+        driver.start(lambda _: None)
+        image = make_instance().image
+        shaped = type(image)(id=image.id, disk_format="raw", properties=properties)
+        instance = make_instance(image=shaped, config_drive=True)
+        try:
+            assert driver.build(instance) is PowerState.RUNNING
+        finally:
+            driver.destroy(instance)
+
+    def test_kvm_is_believed_only_when_it_runs_a_guest(self, make_driver):
+        driver = make_driver(virt_type="auto")
+        driver.start(lambda _: None)
+        instance = make_instance()
+        try:
+            driver.build(instance)
+
+            wait_until(lambda: "tiny guest" in driver.console_output(instance.uuid, tail_bytes=99))
+        finally:
+            driver.destroy(instance)

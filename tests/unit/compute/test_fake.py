@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fake driver: the drivers' contract, failures to order, memory across a kill."""
+
+import json
+
+import pytest
+
+from common.errors import HypervisorError, ImageUnacceptable
+from common.objects.resources import Resources
+from common.states import PowerState
+from services.compute.virt.driver import never_cancelled
+from services.compute.virt.fake import Behaviour, Director, FakeDriver, Fault, GuestMemory
+from tests.contracts.drivers.contract import DriverContract
+from tests.contracts.drivers.instances import make_instance
+
+TOTAL = Resources(vcpus=8, memory_mib=8192, disk_gib=100)
+
+
+def make_driver(memory, director=None, host="fake1"):
+    return FakeDriver(host, total=TOTAL, director=director or Director(Behaviour()), memory=memory)
+
+
+class TestFakeDriver(DriverContract):
+    @pytest.fixture
+    def state_file(self, tmp_path):
+        return tmp_path / "guests"
+
+    @pytest.fixture
+    def driver(self, state_file, changes):
+        driver = make_driver(GuestMemory(state_file))
+        driver.start(changes.append)
+        return driver
+
+    @pytest.fixture
+    def another_run(self, state_file, running):
+        return make_driver(GuestMemory(state_file))
+
+
+def test_hosts_of_one_process_have_guests_of_their_own():
+    memory, instance = GuestMemory(), make_instance()
+    one, two = make_driver(memory, host="one"), make_driver(memory, host="two")
+
+    one.build(instance)
+
+    assert instance.uuid in one.power_states()
+    assert two.power_states() == {}
+
+
+def test_half_a_line_of_a_killed_process_is_ignored(tmp_path):
+    state_file = tmp_path / "guests"
+    state_file.write_text("fake1 u1 1\nfake1 u2 1\nfake1 u1 0\nfake1 u")
+
+    assert GuestMemory(state_file).guests("fake1") == {"u2": PowerState.RUNNING}
+    assert state_file.read_text() == "fake1 u2 1\n"
+
+
+def test_a_fault_hits_its_operation_as_often_as_it_shall():
+    chances = iter([0.05, 0.5])
+    director = Director(
+        Behaviour.parse({}, ["build:0.1:ImageUnacceptable"]), chance=lambda: next(chances)
+    )
+
+    with pytest.raises(ImageUnacceptable):
+        director.perform("build", never_cancelled)
+    director.perform("build", never_cancelled)
+    director.perform("destroy", never_cancelled)
+
+
+def test_the_control_file_overrules_the_configuration_while_it_exists(tmp_path):
+    control = tmp_path / "control.json"
+    director = Director(Behaviour(), control_file=control)
+
+    director.perform("build", never_cancelled)
+    control.write_text(json.dumps({"faults": ["*:1:HypervisorError"]}))
+    with pytest.raises(HypervisorError):
+        director.perform("build", never_cancelled)
+    control.unlink()
+    director.perform("build", never_cancelled)
+
+
+def test_a_fault_that_names_no_error_is_refused():
+    with pytest.raises(ValueError, match="NoSuchError"):
+        Fault.parse("build:1:NoSuchError")
