@@ -70,7 +70,9 @@ def _as_json(rows: Select[Any]) -> Select[Any]:
     return select(cast(func.row_to_json(literal_column("found")), Text)).select_from(found)
 
 
-_BY_UUID = select(*_WHOLE).select_from(_with_host).where(_i.uuid == bindparam("uuid"))
+_EVERY = select(*_WHOLE).select_from(_with_host)
+_EVERY_BRIEF = select(*_BRIEF).select_from(instances)
+_BY_UUID = _EVERY.where(_i.uuid == bindparam("uuid"))
 _LIVE = _BY_UUID.where(_i.deleted_at.is_(None))
 _MINE = _LIVE.where(_i.project_id == bindparam("project_id"))
 _GET = {
@@ -81,10 +83,7 @@ _GET = {
 }
 _GET_ANY = _as_json(_BY_UUID)
 _AT_ADDRESS = _as_json(
-    select(*_WHOLE)
-    .select_from(_with_host)
-    .where(_i.vifs.contains(bindparam("vifs", type_=JSONB)), _i.deleted_at.is_(None))
-    .limit(2)
+    _EVERY.where(_i.vifs.contains(bindparam("vifs", type_=JSONB)), _i.deleted_at.is_(None)).limit(2)
 )
 
 
@@ -138,8 +137,7 @@ def list_servers(
     """
     if filters.limit == 0:
         return []
-    query = select(*(_BRIEF if brief else _WHOLE)).where(*server_filters.conditions(filters))
-    query = query.select_from(instances if brief else _with_host)
+    query = (_EVERY_BRIEF if brief else _EVERY).where(*server_filters.conditions(filters))
     order = server_filters.order(filters.sort)
     if filters.marker is not None:
         query = query.where(order.after(_marker_values(conn, filters, order)))
