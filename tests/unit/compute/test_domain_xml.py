@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domain definitions, read back as XML."""
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from common.errors import ImageUnacceptable
+from services.compute.virt.libvirt.domain_xml.domain import NAMESPACE, domain_xml
+from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
+from services.compute.virt.libvirt.domain_xml.spec import DiskSpec, DomainSpec, Platform
+from tests.contracts.drivers.instances import make_instance, make_vif
+
+
+def define(instance=None, *, properties=None, platform=None, disks=None, **values):
+    platform = platform or Platform()
+    spec = DomainSpec(
+        instance=instance or make_instance(),
+        platform=platform,
+        hardware=choose_hardware(
+            properties or {}, image_id="img", default_machine=platform.machine_type
+        ),
+        disks=disks or (DiskSpec("/i/disk", "qcow2", "root"),),
+        vifs=values.pop("vifs", ()),
+        console_log="/i/console.log",
+        **values,
+    )
+    return ET.fromstring(domain_xml(spec))
+
+
+def test_the_guest_has_the_flavors_size_and_the_instances_uuid():
+    instance = make_instance()
+    domain = define(instance)
+
+    assert domain.findtext("uuid") == instance.uuid
+    assert domain.findtext("memory") == "32"
+    assert domain.find("memory").get("unit") == "MiB"
+    assert domain.findtext("vcpu") == "1"
+
+
+def test_the_guest_can_read_who_it_is_from_its_firmware():
+    instance = make_instance()
+    entries = {e.get("name"): e.text for e in define(instance).iterfind("sysinfo/system/entry")}
+
+    assert entries["uuid"] == entries["serial"] == instance.uuid
+    assert entries["product"] == "OpenStack Compute"
+
+
+def test_a_name_with_anything_in_it_makes_well_formed_xml():
+    domain = define(make_instance(name="<b>&\x00\x1b]]>\ufffe \U0001f600"))
+
+    shown = domain.findtext(f"metadata/{{{NAMESPACE}}}instance/{{{NAMESPACE}}}name")
+    assert shown.startswith("<b>&")
+    assert shown.endswith("\U0001f600")
+
+
+def test_the_serial_log_is_appended_to():
+    source = define().find("devices/serial/source")
+
+    assert source.attrib == {"path": "/i/console.log", "append": "on"}
+
+
+def test_disks_are_named_in_order_and_the_config_drive_is_a_cdrom():
+    disks = define(
+        disks=(
+            DiskSpec("/i/disk", "qcow2", "root"),
+            DiskSpec("/i/eph", "raw", "ephemeral"),
+            DiskSpec("/i/config", "raw", "config"),
+        )
+    ).findall("devices/disk")
+
+    assert [(d.get("device"), d.find("target").get("dev")) for d in disks] == [
+        ("disk", "vda"), ("disk", "vdb"), ("cdrom", "hda"),
+    ]  # fmt: skip
+    assert disks[2].find("readonly") is not None
+
+
+def test_a_vfat_config_drive_is_a_disk():
+    disk = define(disks=(DiskSpec("/i/config", "raw", "config"),), config_drive_format="vfat").find(
+        "devices/disk"
+    )
+
+    assert disk.get("device") == "disk"
+
+
+def test_a_q35_guest_gets_its_cdrom_by_scsi():
+    domain = define(
+        properties={"hw_machine_type": "q35"}, disks=(DiskSpec("/i/config", "raw", "config"),)
+    )
+
+    assert domain.find("devices/disk/target").get("bus") == "scsi"
+    assert domain.find("devices/controller").get("model") == "virtio-scsi"
+
+
+def test_an_interface_has_the_ports_mac_mtu_device_and_bridge():
+    interface = define(vifs=(make_vif(),)).find("devices/interface")
+
+    assert interface.find("mac").get("address") == "fa:16:3e:00:00:01"
+    assert interface.find("mtu").get("size") == "1450"
+    assert interface.find("target").get("dev") == "tap3f0d3d8e-6a"
+    assert interface.find("source").get("bridge") == "br-test"
+
+
+def test_emulation_is_kept_small_and_kvm_shows_the_hosts_cpu():
+    emulated, kvm = define(), define(platform=Platform(virt_type="kvm"))
+
+    assert emulated.findtext("features/tcg/tb-cache") == "32"
+    assert emulated.find("cpu").get("mode") is None
+    assert kvm.find("features/tcg") is None
+    assert kvm.find("cpu").get("mode") == "host-model"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hw_disk_bus", "xen"),
+        ("hw_vif_model", "netfront"),
+        ("hw_video_model", "gop"),
+        ("hw_firmware_type", "uefi"),
+        ("hw_cpu_policy", "dedicated"),
+    ],
+)
+def test_what_the_host_cannot_give_is_refused_by_name(name, value):
+    with pytest.raises(ImageUnacceptable, match=f"{name}={value}"):
+        define(properties={name: value})
+
+
+def test_a_guest_without_video_has_no_display():
+    domain = define(properties={"hw_video_model": "none"})
+
+    assert domain.find("devices/graphics") is None
+    assert domain.find("devices/video/model").get("type") == "none"

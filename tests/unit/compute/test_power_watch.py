@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor is told of power states that nobody asked for, and of no others."""
+
+import pytest
+
+from common.objects.resources import Resources
+from common.states import PowerState
+from services.compute.hosts import Host, Hosts, Offer
+from services.compute.power_watch import PowerWatch
+from services.compute.virt.fake import Behaviour, Director, FakeDriver, GuestMemory
+from tests.contracts.drivers.contract import wait_until
+from tests.contracts.drivers.instances import make_instance
+
+
+class Scene:
+    """A fake host, and a conductor that writes down what it is told."""
+
+    def __init__(self):
+        self.driver = FakeDriver(
+            "h1",
+            total=Resources(vcpus=1, memory_mib=1, disk_gib=1),
+            director=Director(Behaviour()),
+            memory=GuestMemory(),
+        )
+        self.busy, self.told, self.recorded = set(), [], {}
+        hosts = Hosts([Host("h1", "uuid", self.driver)], rpc_server="node", offer=Offer())
+        self.watch = PowerWatch(
+            hosts,
+            is_busy=lambda uuid: uuid in self.busy,
+            tell=lambda host, states: self.told.append((host, states)),
+            recorded=lambda host: self.recorded,
+        )
+        self.driver.start(self.watch.sink("h1"))
+        self.watch.start()
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    yield scene
+    scene.watch.stop()
+
+
+@pytest.fixture
+def running(scene):
+    instance = make_instance()
+    scene.driver.build(instance)
+    scene.watch.told(instance.uuid, PowerState.RUNNING)
+    return instance.uuid
+
+
+def test_a_guest_that_stops_by_itself_is_told_once(scene, running):
+    scene.driver.guest_stops_by_itself(running)
+
+    wait_until(lambda: scene.told)
+    assert scene.told == [("h1", {running: 4})]
+
+
+def test_a_guest_with_an_operation_is_told_when_it_is_over(scene, running):
+    scene.busy.add(running)
+    scene.driver.guest_stops_by_itself(running)
+    other = make_instance()
+    scene.driver.build(other)
+    wait_until(lambda: scene.told)
+    assert scene.told == [("h1", {other.uuid: 1})]
+
+    scene.busy.clear()
+
+    wait_until(lambda: ("h1", {running: 4}) in scene.told)
+
+
+def test_a_sweep_finds_what_no_event_told(scene, running):
+    scene.recorded = {running: 4}
+
+    scene.watch.sweep()
+
+    wait_until(lambda: scene.told == [("h1", {running: 1})])
+
+
+def test_a_sweep_tells_of_a_guest_that_is_gone(scene):
+    scene.recorded = {"lost": 1, "never-ran": 0}
+
+    scene.watch.sweep()
+
+    assert scene.told == [("h1", {"lost": 4})]
+
+
+def test_a_guest_without_an_instance_is_logged_once_and_left_alone(scene, running, caplog):
+    scene.watch.sweep()
+    scene.watch.sweep()
+
+    assert len([r for r in caplog.records if running in r.getMessage()]) == 1
+    assert running in scene.driver.power_states()
