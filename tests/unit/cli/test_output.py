@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People get a table, programs get everything, and nothing drives the terminal."""
+
+import json
+
+import pytest
+import yaml
+
+from services.cli.output import Column, Output
+
+ROWS = [
+    {"id": "a1", "state": "up", "host": None, "tags": ["x", "y"], "more": {"used": 1}},
+    {"id": "b2", "state": "down", "host": "h" * 300, "tags": [], "more": True},
+]
+COLUMNS = (Column("id", "ID"), Column("state", "State", coloured=True), Column("host", "Host"))
+
+
+def test_a_table_has_the_named_columns_and_is_not_folded_in_a_pipe(capsys):
+    Output("table").many(ROWS, COLUMNS)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [w for w in lines[1].split() if w.isalnum()] == ["ID", "State", "Host"]
+    assert "h" * 300 in lines[4]
+    assert "- " in lines[3]
+
+
+@pytest.mark.parametrize(("name", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_programs_get_whole_records(capsys, name, load):
+    Output(name).many(ROWS, COLUMNS)
+
+    assert load(capsys.readouterr().out) == ROWS
+
+
+@pytest.mark.parametrize("name", ["json", "yaml"])
+def test_no_rows_are_an_empty_list(capsys, name):
+    Output(name).many([], COLUMNS)
+
+    assert capsys.readouterr().out == "[]\n"
+
+
+def test_a_record_shows_its_inner_records_as_a_table_of_their_own(capsys):
+    inner = (Column("n", "Number"),)
+
+    Output("table").one({"name": "x", "parts": [{"n": 1}], "none": []},
+                        ("parts", "Parts", inner), ("none", "Nothing", inner))  # fmt: skip
+
+    shown = capsys.readouterr().out
+    assert "Parts" in shown
+    assert "Number" in shown
+    assert "Nothing" not in shown
+
+
+def test_names_are_neither_markup_nor_terminal_control(capsys):
+    Output("table").many([{"id": "[red]x[/red]\x1b[2J\u202eevil"}], (Column("id", "ID"),))
+
+    shown = capsys.readouterr().out
+    assert "[red]x[/red]\\x1b[2J\\u202eevil" in shown
+    assert "\x1b" not in shown
