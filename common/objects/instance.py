@@ -75,3 +75,4 @@ class Instance(Versioned, frozen=True, kw_only=True):
     terminated_at: datetime | None = None
     deleted: bool = False
     host_status: str | None = None
+    scheduler_hints: dict[str, list[str]] = {}

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies and queries: what a request may carry, by microversion."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.api.declare.types import TEXT, Array, Field, Plain, Record, Schema, Type
+from services.api.declare.validation import BodyInvalid, Checker
+from services.api.declare.version import Span
+
+# From this microversion on most query strings refuse what they do not know.
+_STRICT_QUERIES = 75
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule between fields that a schema cannot say; `message` is what the user reads."""
+
+    message: str
+    broken: Callable[[dict[str, Any]], bool]
+
+
+class Body:
+    """A request body. `key`: the one key that wraps its fields; None for a bare object."""
+
+    def __init__(
+        self,
+        name: str,
+        fields: Sequence[Field],
+        *,
+        key: str | None = None,
+        outer: Sequence[Field] = (),
+        rules: Sequence[Rule] = (),
+        additional: bool = False,
+        least: int | None = None,
+    ) -> None:
+        self.name = name
+        self.key = key
+        inner: Type = Record(tuple(fields), additional=additional, least=least)
+        self._whole = inner if key is None else Record((Field(key, inner), *outer))
+        self._rules = tuple(rules)
+        self._checkers: dict[str, Checker] = {}
+        self._checker_at = functools.lru_cache(maxsize=256)(self._make_checker)
+
+    @classmethod
+    def of(cls, name: str, key: str, value: Type) -> "Body":
+        """A body whose one key holds a `value` that is no record of named fields."""
+        body = cls(name, ())
+        body.key = key
+        body._whole = Record((Field(key, value),))
+        return body
+
+    @classmethod
+    def bare(cls, name: str, value: Type) -> "Body":
+        """A body that is itself a `value`."""
+        body = cls(name, ())
+        body._whole = value
+        return body
+
+    def schema(self, version: int) -> Schema:
+        """Its JSON Schema at 2.`version`."""
+        return self._whole.schema(version)
+
+    def check(self, document: Any, version: int) -> Any:
+        """What is under `key`. Raises BodyInvalid."""
+        self._checker_at(version).check(document)
+        inner = document if self.key is None else document[self.key]
+        for rule in self._rules:
+            if rule.broken(inner):
+                raise BodyInvalid(rule.message)
+        return inner
+
+    def _make_checker(self, version: int) -> Checker:
+        # Most microversions share a schema: compile each only once.
+        schema = self.schema(version)
+        text = repr(schema)
+        if text not in self._checkers:
+            self._checkers[text] = Checker(schema)
+        return self._checkers[text]
+
+
+class Query:
+    """A query string. Values are lists of texts; `single` gives the last of each.
+
+    `strict_since`: from when unknown keys are refused instead of dropped (None: never).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fields: Sequence[Field],
+        *,
+        strict_since: str | None = f"2.{_STRICT_QUERIES}",
+        pattern: tuple[str, Type] | None = None,
+    ) -> None:
+        self.name = name
+        self._fields = tuple(
+            Field(f.name, Array(f.type), since=f.since, until=f.until, required=False)
+            for f in fields
+        )
+        self._strict = Span.between(strict_since, None) if strict_since else None
+        self._pattern = (pattern[0], Array(pattern[1])) if pattern else None
+        self._checkers: dict[str, Checker] = {}
+        self._at = functools.lru_cache(maxsize=256)(self._make)
+
+    def schema(self, version: int) -> Schema:
+        """Its JSON Schema at 2.`version`."""
+        lenient = self._strict is None or version not in self._strict
+        return Record(self._fields, additional=lenient, pattern=self._pattern).schema(version)
+
+    def check(self, values: dict[str, list[str]], version: int) -> dict[str, list[str]]:
+        """The known keys of `values`. Raises QueryInvalid."""
+        checker, known = self._at(version)
+        checker.check(values)
+        if values.keys() <= known:
+            return values
+        return {key: value for key, value in values.items() if key in known}
+
+    def _make(self, version: int) -> tuple[Checker, frozenset[str]]:
+        schema = self.schema(version)
+        text = repr(schema)
+        if text not in self._checkers:
+            self._checkers[text] = Checker(schema, is_query=True)
+        return self._checkers[text], frozenset(schema["properties"])
+
+
+def single(values: dict[str, list[str]], key: str) -> str | None:
+    """The last value of `key`; None when it is not there."""
+    found = values.get(key)
+    return found[-1] if found else None
+
+
+LIMIT = Plain({"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 0, "minLength": 1})
+PAGING = (Field("limit", LIMIT), Field("marker", TEXT))
+# Operations that look at no key of theirs: anything goes, until 2.102 asks for none.
+ANY_QUERY = Query("none", (), strict_since="2.102")
+LENIENT_QUERY = Query("none", (), strict_since=None)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views: how an object of the domain is shown, by microversion."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from services.api.declare.types import Schema, Type
+from services.api.declare.version import Span
+
+if TYPE_CHECKING:
+    from services.api.call import ApiCall
+
+
+class _Absent:
+    """What a getter returns for a field that this object does not show."""
+
+
+ABSENT = _Absent()
+Getter = Callable[[Any, "ApiCall"], Any]
+Shower = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A field of a view.
+
+    `source`: an attribute's name, or a function of (object, call). `when`: a function of the call
+    that decides once an answer whether the field is there at all (policy).
+    """
+
+    name: str
+    type: Type
+    source: str | Getter
+    since: str | None = None
+    until: str | None = None
+    when: Callable[["ApiCall"], bool] | None = None
+
+    @property
+    def span(self) -> Span:
+        """The microversions that have this field."""
+        return Span.between(self.since, self.until)
+
+
+class View:
+    """The shape of one object in answers."""
+
+    def __init__(self, name: str, fields: Sequence[Shown]) -> None:
+        self.name = name
+        self._fields = tuple(fields)
+
+    def shower(self, call: "ApiCall") -> Shower:
+        """A function that shows an object as this call's answer has it."""
+        present = [
+            field
+            for field in self._fields
+            if call.version in field.span and (field.when is None or field.when(call))
+        ]
+        plain = [(f.name, attrgetter(f.source)) for f in present if isinstance(f.source, str)]
+        made = [(f.name, f.source) for f in present if not isinstance(f.source, str)]
+
+        def show(thing: Any) -> dict[str, Any]:
+            shown = {name: get(thing) for name, get in plain}
+            for name, make in made:
+                value = make(thing, call)
+                if value is not ABSENT:
+                    shown[name] = value
+            return shown
+
+        return show
+
+    def show(self, thing: Any, call: "ApiCall") -> dict[str, Any]:
+        """One object as this call's answer has it."""
+        return self.shower(call)(thing)
+
+    def schema(self, version: int) -> Schema:
+        """What the answer looks like at 2.`version`; any field may be hidden by policy."""
+        present = [field for field in self._fields if version in field.span]
+        return {
+            "type": "object",
+            "properties": {field.name: field.type.schema(version) for field in present},
+            "additionalProperties": False,
+        }
+
+
+class Answer:
+    """What an operation answers: turns what a responder returned into the body."""
+
+    def body(self, result: Any, call: "ApiCall") -> Any:
+        """The document to send."""
+        raise NotImplementedError
+
+    def schema(self, version: int) -> Schema:
+        """Its JSON Schema at 2.`version`."""
+        raise NotImplementedError
+
+
+class One(Answer):
+    """`{key: object}`."""
+
+    def __init__(self, key: str, view: View) -> None:
+        self._key, self._view = key, view
+
+    def body(self, result: Any, call: "ApiCall") -> Any:
+        return {self._key: self._view.show(result, call)}
+
+    def schema(self, version: int) -> Schema:
+        return {
+            "type": "object",
+            "properties": {self._key: self._view.schema(version)},
+            "required": [self._key],
+        }
+
+
+class Listing(Answer):
+    """`{key: [objects]}`, with a link to the next page where the list has pages.
+
+    `paged_since`: from when it has; `marker`: gives an object's marker. `links_key` defaults to
+    `<key>_links`.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        view: View,
+        *,
+        paged_since: str | None = None,
+        marker: Callable[[Any, "ApiCall"], str] | None = None,
+        links_key: str | None = None,
+    ) -> None:
+        self._key, self._view, self._marker = key, view, marker
+        self._paged = Span.between(paged_since, None) if paged_since else None
+        self._links_key = links_key or f"{key}_links"
+
+    def body(self, result: Any, call: "ApiCall") -> Any:
+        show = self._view.shower(call)
+        document: dict[str, Any] = {self._key: [show(thing) for thing in result]}
+        if self._marker and self._paged and result and call.version in self._paged:
+            limit = call.page_limit()
+            if limit is not None and len(result) >= limit:
+                href = call.links.next_page(self._marker(result[-1], call))
+                document[self._links_key] = [{"rel": "next", "href": href}]
+        return document
+
+    def schema(self, version: int) -> Schema:
+        return {
+            "type": "object",
+            "properties": {
+                self._key: {"type": "array", "items": self._view.schema(version)},
+                self._links_key: {"type": "array"},
+            },
+            "required": [self._key],
+        }
+
+
+class Raw(Answer):
+    """The document as the responder made it, for answers that are no object's view."""
+
+    def __init__(self, type_: Type) -> None:
+        self._type = type_
+
+    def body(self, result: Any, call: "ApiCall") -> Any:
+        return result
+
+    def schema(self, version: int) -> Schema:
+        return self._type.schema(version)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What requests for servers may carry."""
+
+from services.api.declare.request import Body
+from services.api.declare.types import (
+    ANYTHING,
+    BOOLEAN,
+    NAME,
+    NULL,
+    TEXT,
+    UUID,
+    Array,
+    Changing,
+    Field,
+    OneOf,
+    Plain,
+    Record,
+    Type,
+    enum,
+    integer,
+    mapping,
+    string,
+)
+
+_TAG = string(1, 60, pattern="^[^,/]*$")
+_HOST_NAME = string(1, 255, pattern="^[a-zA-Z0-9-._]*$")
+_IPV4 = string(form="ipv4")
+_IPV6 = string(form="ipv6")
+_ANY_IP = Plain({"type": "string", "oneOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+_METADATA = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255))
+_ONE_ITEM = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255), least=1, most=1)
+_DISK_CONFIG = enum("AUTO", "MANUAL")
+_DESCRIPTION = string(0, 255, form="printable_or_empty", null=True)
+_COUNT = integer(1, texts=True, least_length=1)
+_UUID_OR_UUIDS = OneOf((UUID, Array(UUID)))
+
+
+def _optional(name: str, type_: Type, since: str | None = None, until: str | None = None) -> Field:
+    return Field(name, type_, since, until, required=False)
+
+
+_NETWORK = Record([
+    _optional("fixed_ip", _ANY_IP),
+    _optional("port", string(form="uuid", null=True)),
+    _optional("uuid", Changing((("2.1", TEXT), ("2.37", UUID)))),
+    _optional("tag", _TAG, "2.32", "2.36"),
+    _optional("tag", _TAG, "2.42"),
+])  # fmt: skip
+_NETWORKS = Changing((
+    ("2.1", Array(_NETWORK)),
+    ("2.37", OneOf((Array(_NETWORK), enum("none", "auto")))),
+))  # fmt: skip
+_FILE = Record([_optional("path", TEXT), _optional("contents", string(form="base64"))])
+_BDM_FIELDS = [
+    _optional("virtual_name", string(most=255)),
+    _optional("volume_id", UUID),
+    _optional("snapshot_id", UUID),
+    _optional("volume_size", integer(1, 2147483647, texts=True, pattern="^[0-9]+$")),
+    _optional("device_name", string(1, 255, pattern="^[a-zA-Z0-9._/-]*$")),
+    _optional("delete_on_termination", BOOLEAN),
+    _optional("no_device", ANYTHING),
+    _optional("connection_info", string(most=16777215)),
+]
+_BDM_V2 = Record([
+    *_BDM_FIELDS,
+    _optional("source_type", enum("volume", "image", "snapshot", "blank")),
+    _optional("uuid", string(1, 255, pattern="^[a-zA-Z0-9._-]*$")),
+    _optional("image_id", UUID),
+    _optional("destination_type", enum("local", "volume")),
+    _optional("guest_format", string(most=255)),
+    _optional("device_type", string(most=255)),
+    _optional("disk_bus", string(most=255)),
+    _optional("boot_index", Plain({"type": ["integer", "string", "null"],
+                                   "pattern": "^-?[0-9]+$"})),
+    _optional("tag", _TAG, "2.32", "2.32"),
+    _optional("tag", _TAG, "2.42"),
+    _optional("volume_type", string(0, 255, null=True), "2.67"),
+])  # fmt: skip
+_HINTS = Record([
+    _optional("group", OneOf((Array(UUID), UUID))),
+    _optional("different_host", _UUID_OR_UUIDS),
+    _optional("same_host", Plain({"type": ["string", "array"],
+                                  "items": {"type": "string", "format": "uuid"}})),
+    _optional("query", Plain({"type": ["string", "object"]})),
+    _optional("target_cell", NAME),
+    _optional("different_cell", Plain({"type": ["string", "array"], "items": {"type": "string"}})),
+    _optional("build_near_host_ip", _ANY_IP),
+    _optional("cidr", string(pattern="^/[0-9a-f.:]+$")),
+], additional=True)  # fmt: skip
+
+CREATE = Body(
+    "server-create",
+    key="server",
+    fields=[
+        Field("name", NAME),
+        _optional("imageRef", OneOf((UUID, string(most=0)))),
+        Field("flavorRef", Plain({"type": ["string", "integer"], "minLength": 1})),
+        _optional("adminPass", TEXT),
+        _optional("metadata", _METADATA),
+        Field("networks", _NETWORKS, until="2.36", required=False),
+        Field("networks", _NETWORKS, since="2.37"),
+        _optional("OS-DCF:diskConfig", _DISK_CONFIG),
+        _optional("accessIPv4", _IPV4),
+        _optional("accessIPv6", _IPV6),
+        _optional("personality", Array(_FILE), until="2.56"),
+        _optional("availability_zone", NAME),
+        _optional("block_device_mapping", Array(Record(_BDM_FIELDS))),
+        _optional("block_device_mapping_v2", Array(_BDM_V2)),
+        _optional("config_drive", BOOLEAN),
+        _optional("key_name", NAME),
+        _optional("min_count", _COUNT),
+        _optional("max_count", _COUNT),
+        _optional("return_reservation_id", BOOLEAN),
+        _optional("security_groups", Array(Record([_optional("name", NAME)]))),
+        _optional("user_data", string(most=65535, form="base64")),
+        _optional("description", _DESCRIPTION, "2.19"),
+        _optional("tags", Array(_TAG, most=50), "2.52"),
+        _optional(
+            "trusted_image_certificates",
+            Array(string(1), least=1, most=50, unique=True, null=True),
+            "2.63",
+        ),
+        _optional("host", _HOST_NAME, "2.74"),
+        _optional("hypervisor_hostname", _HOST_NAME, "2.74"),
+        _optional("hostname", _HOST_NAME, "2.90"),
+    ],
+    outer=[
+        _optional("os:scheduler_hints", _HINTS),
+        _optional("OS-SCH-HNT:scheduler_hints", _HINTS),
+    ],
+)
+UPDATE = Body("server-update", key="server", fields=[
+    _optional("name", NAME),
+    _optional("OS-DCF:diskConfig", _DISK_CONFIG),
+    _optional("accessIPv4", _IPV4),
+    _optional("accessIPv6", _IPV6),
+    _optional("description", _DESCRIPTION, "2.19"),
+    _optional("hostname", _HOST_NAME, "2.90"),
+    _optional("pinned_availability_zone", OneOf((string(1, 255), NULL)), "2.104"),
+])  # fmt: skip
+METADATA = Body.of("metadata", "metadata", _METADATA)
+METADATA_ITEM = Body.of("metadata-item", "meta", _ONE_ITEM)
+TAGS = Body.of("tags", "tags", Array(_TAG, most=50))
+TAG = Body.bare("tag", NULL)
+START = Body.of("start", "os-start", ANYTHING)
+STOP = Body.of("stop", "os-stop", ANYTHING)
+REBOOT = Body.of("reboot", "reboot", Record([
+    Field("type", enum("HARD", "Hard", "hard", "SOFT", "Soft", "soft")),
+]))  # fmt: skip
+CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([
+    _optional("length", integer(-1, texts=True, null=True, pattern="^-?[0-9]+$")),
+]))  # fmt: skip
