@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[companion]: the stand-alone identity, image and network services."""
+
+from oslo_config import cfg
+
+GROUP = "companion"
+
+OPTS = [
+    cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=5000, help="Port to listen on, for all three services."),
+    cfg.IntOpt("threads", default=8, min=1, max=64, help="Requests answered at the same time."),
+    cfg.URIOpt(
+        "public_url",
+        default="http://127.0.0.1:5000",
+        schemes=["http", "https"],
+        help="URL under which clients reach the companion; goes into links and the catalogue. "
+        "Change it, and run bootstrap again, when they do not run on this machine.",
+    ),
+    cfg.URIOpt(
+        "compute_url",
+        default="http://127.0.0.1:8774/v2.1",
+        schemes=["http", "https"],
+        help="URL of the Compute API for the catalogue.",
+    ),
+    cfg.StrOpt("region", default="RegionOne", help="Name of the one region."),
+    cfg.StrOpt(
+        "data_path",
+        default="",
+        help="Folder for the store and the images; empty: `companion` below state_path.",
+    ),
+    cfg.StrOpt(
+        "run_path",
+        default="/run/kilonova/companion",
+        help="Folder for files that dnsmasq reads. An ordinary user must be able to enter it.",
+    ),
+    cfg.IntOpt(
+        "token_lifetime_s",
+        default=14400,
+        min=60,
+        max=86400 * 7,
+        help="Seconds for which a token is good. Shorter limits what a stolen one is worth.",
+    ),
+    cfg.IntOpt(
+        "password_cost",
+        default=9,
+        min=4,
+        max=16,
+        help="Cost of bcrypt: each step doubles the time of a password check (9: about 30 ms). "
+        "Raise it where users choose their passwords.",
+    ),
+    cfg.StrOpt(
+        "admin_password",
+        secret=True,
+        default="",
+        help="Password that bootstrap gives user admin; empty: KILONOVA_ADMIN_PASSWORD.",
+    ),
+    cfg.StrOpt(
+        "service_password",
+        secret=True,
+        default="",
+        help="Password of user kilonova, as which the daemons log in; empty: "
+        "KILONOVA_SERVICE_PASSWORD.",
+    ),
+    cfg.StrOpt(
+        "demo_password",
+        secret=True,
+        default="",
+        help="Password that bootstrap gives user demo; empty: KILONOVA_DEMO_PASSWORD.",
+    ),
+    cfg.IntOpt(
+        "max_image_mib",
+        default=1 << 20,
+        min=1,
+        help="Largest image in MiB; a larger upload is refused.",
+    ),
+    cfg.IntOpt(
+        "network_mtu",
+        default=1500,
+        min=576,
+        max=9216,
+        help="MTU of new networks in bytes. Lower it when the way outside carries less.",
+    ),
+    cfg.BoolOpt(
+        "data_plane",
+        default=True,
+        help="Whether networks are made real with bridges, nftables and dnsmasq, which needs root. "
+        "Without, they are only stored: enough for hosts that are not real.",
+    ),
+    cfg.StrOpt(
+        "network_namespace",
+        default="",
+        help="Network namespace for bridges, rules and dnsmasq, made when missing; empty: the "
+        "daemon's own. Must be the one in which the hypervisor makes its taps.",
+    ),
+    cfg.ListOpt(
+        "plane_hosts",
+        default=[],
+        help="Names of the compute hosts whose guests live on these bridges; empty: this host.",
+    ),
+    cfg.PortOpt(
+        "metadata_port",
+        default=8775,
+        help="Port of the metadata service, where requests to 169.254.169.254 are sent.",
+    ),
+    cfg.ListOpt(
+        "dns_servers",
+        default=[],
+        help="Name servers for guests of subnets that name none.",
+    ),
+]

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there should be on this host, read from the store in a fixed number of statements."""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from services.companion.network import addresses, names
+from services.companion.store import tables
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """An IPv4 subnet of a bridge. `service_ip` is the host's address on it."""
+
+    id: str
+    cidr: str
+    service_ip: str
+    gateway_ip: str | None
+    dhcp: bool
+    dns: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def interface(self) -> str:
+        """The service address with its prefix length."""
+        return f"{self.service_ip}/{ipaddress.ip_network(self.cidr).prefixlen}"
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A network."""
+
+    network_id: str
+    mtu: int
+    subnets: tuple[Subnet, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The device."""
+        return names.bridge(self.network_id)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a security group lets through; empty fields match everything."""
+
+    direction: str
+    protocol: str | None = None
+    low: int | None = None
+    high: int | None = None
+    remote_prefix: str | None = None
+    remote_group: str | None = None
+
+
+@dataclass(frozen=True)
+class Port:
+    """A guest's place on a bridge. `guarded` False: it may send and get what it likes."""
+
+    id: str
+    network_id: str
+    mac: str
+    ips: tuple[str, ...]
+    guarded: bool = True
+    pairs: tuple[tuple[str, str], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    host_name: str = ""
+
+    @property
+    def tap(self) -> str:
+        """The device."""
+        return names.tap(self.id)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All of it. `members`: addresses of each group that rules refer to."""
+
+    bridges: tuple[Bridge, ...] = ()
+    ports: tuple[Port, ...] = ()
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def read(conn: Connection, hosts: Iterable[str], dns_servers: Sequence[str] = ()) -> Desired:
+    """What there should be on these hosts."""
+    bridges = _bridges(conn, dns_servers)
+    ports = _ports(conn, list(hosts))
+    groups = {rule.remote_group for port in ports for rule in port.rules if rule.remote_group}
+    return Desired(bridges, ports, _members(conn, sorted(groups)))
+
+
+def _bridges(conn: Connection, dns_servers: Sequence[str]) -> tuple[Bridge, ...]:
+    n, s = tables.networks.c, tables.subnets.c
+    subnets: dict[str, list[Subnet]] = defaultdict(list)
+    wanted = select(tables.subnets).where(s.ip_version == 4).order_by(s.created_at, s.id)
+    for row in conn.execute(wanted).mappings():
+        subnets[row["network_id"]].append(_subnet(dict(row), dns_servers))
+    rows = conn.execute(select(n.id, n.mtu).order_by(n.id))
+    return tuple(Bridge(row.id, row.mtu, tuple(subnets[row.id])) for row in rows)
+
+
+def _subnet(row: dict[str, Any], dns_servers: Sequence[str]) -> Subnet:
+    return Subnet(
+        id=row["id"],
+        cidr=row["cidr"],
+        service_ip=addresses.service_address(row),
+        gateway_ip=row["gateway_ip"],
+        dhcp=row["enable_dhcp"],
+        dns=tuple(row["dns_nameservers"] or dns_servers),
+        routes=tuple((r["destination"], r["nexthop"]) for r in row["host_routes"]),
+    )
+
+
+def _ports(conn: Connection, hosts: list[str]) -> tuple[Port, ...]:
+    p, b = tables.ports.c, tables.port_bindings.c
+    here = select(b.port_id).where(b.host.in_(hosts))
+    rows = conn.execute(
+        select(tables.ports).where(p.id.in_(here), p.admin_state_up).order_by(p.id)
+    ).mappings()
+    ports = {row["id"]: row for row in rows}
+    a = tables.port_addresses.c
+    ips: dict[str, list[str]] = defaultdict(list)
+    for row in conn.execute(
+        select(a.port_id, a.ip_address).where(a.port_id.in_(here)).order_by(a.value)
+    ):
+        if ":" not in row.ip_address:
+            ips[row.port_id].append(row.ip_address)
+    rules = _rules(conn, here)
+    return tuple(
+        Port(
+            id=port_id,
+            network_id=row["network_id"],
+            mac=row["mac_address"],
+            ips=tuple(ips[port_id]),
+            guarded=row["port_security_enabled"],
+            pairs=tuple(
+                (pair["ip_address"], pair.get("mac_address", row["mac_address"]))
+                for pair in row["allowed_address_pairs"]
+                if ":" not in pair.get("ip_address", ":")
+            ),
+            rules=tuple(rules[port_id]),
+            host_name=row["dns_name"],
+        )
+        for port_id, row in ports.items()
+    )
+
+
+def _rules(conn: Connection, port_ids: Any) -> dict[str, list[Rule]]:
+    g, r = tables.port_groups.c, tables.security_group_rules.c
+    found: dict[str, list[Rule]] = defaultdict(list)
+    rows = conn.execute(
+        select(
+            g.port_id, r.direction, r.protocol, r.port_range_min, r.port_range_max,
+            r.remote_ip_prefix, r.remote_group_id,
+        )
+        .join_from(
+            tables.port_groups, tables.security_group_rules,
+            g.security_group_id == r.security_group_id,
+        )
+        .where(g.port_id.in_(port_ids), r.ethertype == "IPv4")
+        .order_by(g.port_id, r.id)
+    )  # fmt: skip
+    for port_id, *values in rows:
+        rule = Rule(*values)
+        if rule not in found[port_id]:
+            found[port_id].append(rule)
+    return found
+
+
+def _members(conn: Connection, group_ids: list[str]) -> dict[str, tuple[str, ...]]:
+    g, a = tables.port_groups.c, tables.port_addresses.c
+    found: dict[str, list[str]] = {group: [] for group in group_ids}
+    rows = conn.execute(
+        select(g.security_group_id, a.ip_address)
+        .join_from(tables.port_groups, tables.port_addresses, g.port_id == a.port_id)
+        .where(g.security_group_id.in_(group_ids))
+        .order_by(a.value)
+    )
+    for group_id, address in rows:
+        if ":" not in address:
+            found[group_id].append(address)
+    return {group: tuple(dict.fromkeys(members)) for group, members in found.items()}

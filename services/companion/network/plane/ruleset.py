@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What nftables is told: one text that replaces all of our rules in one transaction.
+
+Two tables share the work. The bridge table sees the tap a frame comes from and lets through only
+the port's own addresses. So the inet table, which sees bridged packets through br_netfilter and
+routed ones as usual, can tell ports by their addresses: by the source what may leave, by the
+destination what may enter. What belongs to no known port is dropped. nft matches devices by name,
+so rules may be there before a tap is.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from services.companion.network.plane.desired import Bridge, Desired, Port, Rule
+from services.companion.network.protocols import ICMP, WITH_PORTS, protocol_number
+
+TABLES = (("bridge", "kilonova"), ("inet", "kilonova"), ("ip", "kilonova"))
+METADATA_ADDRESS = "169.254.169.254"
+# On packets of ports without port security: they may leave with any source.
+_UNGUARDED = "0x6b6e"
+_PROTOCOL_WORDS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+
+
+def render(desired: Desired, metadata_port: int) -> str:
+    """The text for `nft -f -`."""
+    lines = []
+    for family, name in TABLES:
+        # Adding before deleting makes the deletion right also where there is no table yet.
+        lines += [f"add table {family} {name}", f"delete table {family} {name}"]
+    lines += _table("bridge", _guard(desired))
+    lines += _table("inet", _filter(desired, metadata_port))
+    lines += _table("ip", _translate(desired, metadata_port))
+    return "\n".join(lines) + "\n"
+
+
+def purge() -> str:
+    """The text that removes every rule of ours."""
+    lines = []
+    for family, name in TABLES:
+        lines += [f"add table {family} {name}", f"delete table {family} {name}"]
+    return "\n".join(lines) + "\n"
+
+
+def _table(family: str, body: Iterable[str]) -> list[str]:
+    return [f"table {family} kilonova {{", *(f"  {line}" for line in body), "}"]
+
+
+def _chain(name: str, rules: Iterable[str], hook: str = "") -> list[str]:
+    head = [f"  {hook}"] if hook else []
+    return [f"chain {name} {{", *head, *(f"  {rule}" for rule in rules), "}"]
+
+
+def _hook(kind: str, hook: str, priority: int) -> str:
+    return f"type {kind} hook {hook} priority {priority}; policy accept;"
+
+
+# --- bridge: who sends -------------------------------------------------------------------------
+
+
+def _guard(desired: Desired) -> list[str]:
+    lines: list[str] = []
+    for port in desired.ports:
+        lines += _chain(f"from_{port.tap}", _own_addresses(port))
+    jumps = [f'"{port.tap}" : jump from_{port.tap}' for port in desired.ports]
+    rules = [f"iifname vmap {{ {', '.join(jumps)} }}"] if jumps else []
+    return lines + _chain("from_guests", rules, _hook("filter", "prerouting", -300))
+
+
+def _own_addresses(port: Port) -> list[str]:
+    """A guest speaks with its own addresses, asks for a lease, and serves no DHCP."""
+    if not port.guarded:
+        return [f"meta mark set {_UNGUARDED} accept"]
+    macs = _set([port.mac, *(mac for _, mac in port.pairs)])
+    ips = _set([*port.ips, *(ip for ip, _ in port.pairs)])
+    rules = [
+        f"ether saddr != {macs} drop",
+        f"arp saddr ether != {macs} drop",
+        "ip saddr 0.0.0.0 udp sport 68 udp dport 67 return",
+        "udp sport 67 udp dport 68 drop",
+    ]
+    if port.ips or port.pairs:
+        # A guest that checks whether its address is free asks from 0.0.0.0.
+        rules += [
+            f"arp saddr ip {ips} return",
+            "arp operation request arp saddr ip 0.0.0.0 return",
+            f"ip saddr {ips} return",
+        ]
+    return [*rules, "drop"]
+
+
+# --- inet: what may pass -----------------------------------------------------------------------
+
+
+def _filter(desired: Desired, metadata_port: int) -> list[str]:
+    lines: list[str] = []
+    for group_id, members in desired.members.items():
+        elements = f" elements = {_set(members)};" if members else ""
+        lines.append(f"set {_group(group_id)} {{ type ipv4_addr;{elements} }}")
+    for port in desired.ports:
+        if port.guarded:
+            lines += _chain(f"out_{port.tap}", [*_rules(port, "egress"), "drop"])
+            lines += _chain(f"in_{port.tap}", [*_rules(port, "ingress"), "drop"])
+    bridges = [bridge for bridge in desired.bridges if bridge.subnets]
+    if not bridges:
+        return lines
+    for bridge in bridges:
+        ports = [port for port in desired.ports if port.network_id == bridge.network_id]
+        lines += _chain(f"leave_{bridge.name}", _by_address(bridge, ports, bridges, "out"))
+        lines += _chain(f"enter_{bridge.name}", _by_address(bridge, ports, bridges, "in"))
+    ours = _set(f'"{bridge.name}"' for bridge in bridges)
+    leave = _set(f'"{b.name}" : jump leave_{b.name}' for b in bridges)
+    enter = _set(f'"{b.name}" : jump enter_{b.name}' for b in bridges)
+    lines += _chain(
+        "pass",
+        [
+            f"iifname {ours} ct state established,related accept",
+            f"oifname {ours} ct state established,related accept",
+            f"iifname {ours} ct state invalid drop",
+            f"meta mark != {_UNGUARDED} iifname vmap {leave}",
+            f"oifname vmap {enter}",
+        ],
+        _hook("filter", "forward", 0),
+    )
+    lines += _chain(
+        "to_host",
+        [
+            f"iifname != {ours} accept",
+            "ct state established,related accept",
+            "udp sport 68 udp dport 67 accept",
+            "icmp type echo-request accept",
+            # Only what asked for the metadata address was sent on to this port.
+            f"tcp dport {metadata_port} ct status dnat accept",
+            "drop",
+        ],
+        _hook("filter", "input", 0),
+    )
+    lines += _chain(
+        "from_host",
+        [
+            f"oifname {ours} ct state established,related accept",
+            f"oifname {ours} udp sport 67 udp dport 68 accept",
+            f"oifname vmap {enter}",
+        ],
+        _hook("filter", "output", 0),
+    )
+    return lines
+
+
+def _by_address(
+    bridge: Bridge, ports: Sequence[Port], bridges: Sequence[Bridge], direction: str
+) -> list[str]:
+    """Find the port by its address; without one there is nothing to let through."""
+    verdicts = []
+    for port in ports:
+        ips = [*port.ips, *(ip for ip, _ in port.pairs)]
+        goto = f"goto {direction}_{port.tap}" if port.guarded else "return"
+        verdicts += [f"{ip} : {goto}" for ip in dict.fromkeys(ips)]
+    side = "saddr" if direction == "out" else "daddr"
+    rules = [f"ip {side} vmap {_set(verdicts)}"] if verdicts else []
+    others = [f'"{other.name}"' for other in bridges if other is not bridge]
+    if direction == "out" and others:
+        # Networks are apart although one kernel routes for all of them.
+        rules.insert(0, f"oifname {_set(others)} drop")
+    return [*rules, "drop"]
+
+
+def _rules(port: Port, direction: str) -> list[str]:
+    side = "daddr" if direction == "egress" else "saddr"
+    lines = (_rule(rule, side) for rule in port.rules if rule.direction == direction)
+    return list(dict.fromkeys(lines))
+
+
+def _rule(rule: Rule, side: str) -> str:
+    words = ["meta nfproto ipv4"]
+    if rule.remote_prefix and not rule.remote_prefix.endswith("/0"):
+        words.append(f"ip {side} {rule.remote_prefix}")
+    if rule.remote_group:
+        words.append(f"ip {side} @{_group(rule.remote_group)}")
+    number = protocol_number(rule.protocol)
+    if number in ICMP and number == 1 and rule.low is not None:
+        code = f" icmp code {rule.high}" if rule.high is not None else ""
+        words.append(f"icmp type {rule.low}{code}")
+    elif number in WITH_PORTS and rule.low is not None:
+        words.append(f"{_PROTOCOL_WORDS[number]} dport {rule.low}-{rule.high}")
+    elif number is not None:
+        words.append(f"meta l4proto {number}")
+    return " ".join([*words, "return"])
+
+
+# --- ip: whose address is seen -----------------------------------------------------------------
+
+
+def _translate(desired: Desired, metadata_port: int) -> list[str]:
+    bridges = [bridge for bridge in desired.bridges if bridge.subnets]
+    if not bridges:
+        return []
+    ours = _set(f'"{bridge.name}"' for bridge in bridges)
+    masquerade = [
+        f"ip saddr {subnet.cidr} oifname != {ours} masquerade"
+        for bridge in bridges
+        for subnet in bridge.subnets
+        if subnet.gateway_ip
+    ]
+    redirect = (
+        f"iifname {ours} ip daddr {METADATA_ADDRESS} tcp dport 80 redirect to :{metadata_port}"
+    )
+    return [
+        *_chain("metadata", [redirect], _hook("nat", "prerouting", -100)),
+        *_chain("outside", masquerade, _hook("nat", "postrouting", 100)),
+    ]
+
+
+def _group(group_id: str) -> str:
+    return "group_" + group_id.replace("-", "")
+
+
+def _set(items: Iterable[str]) -> str:
+    return f"{{ {', '.join(dict.fromkeys(items))} }}"

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports: a guest's place on a network."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, false, insert, or_, select, true
+from sqlalchemy import exc as sa
+from sqlalchemy.engine import Connection
+
+from services.companion.identity.callers import Caller
+from services.companion.network import bindings, fixed_ips, networks, security_groups
+from services.companion.network.resource import (
+    DESCRIPTION,
+    NAME,
+    PROJECT,
+    Resource,
+    Row,
+    update_row,
+)
+from services.companion.store import tables
+from services.companion.web import fields
+from services.companion.web.faults import Fault
+from services.companion.web.fields import Field, flag, list_of, mapping, nullable, text
+
+_MAC_PREFIX = (0xFA, 0x16, 0x3E)
+_MAC_TRIES = 16
+_p = tables.ports.c
+
+
+class Ports(Resource):
+    """`/v2.0/ports`."""
+
+    singular, plural, title = "port", "ports", "Port"
+    table = tables.ports
+    fields = (
+        NAME, DESCRIPTION, *PROJECT,
+        Field("network_id", fields.uuid, required=True, update=False),
+        Field("admin_state_up", flag, default=True),
+        Field("mac_address", fields.mac),
+        Field("fixed_ips", list_of(fields.struct(subnet_id=fields.uuid,
+                                                 ip_address=fields.address), 20)),
+        Field("device_id", nullable(text(255)), default=""),
+        Field("device_owner", nullable(text(255)), default=""),
+        Field("security_groups", list_of(text(64, 1), 50)),
+        Field("allowed_address_pairs", list_of(fields.struct(
+            ip_address=fields.prefix, mac_address=fields.mac), 10), default=list),
+        Field("extra_dhcp_opts", list_of(mapping, 20), default=list),
+        Field("port_security_enabled", flag),
+        Field("dns_name", nullable(text(255)), default=""),
+        Field("binding:host_id", nullable(text(255)), default="", admin=True),
+        Field("binding:profile", nullable(mapping), default=dict, admin=True),
+        Field("binding:vnic_type", text(64, 1), default="normal"),
+        Field("propagate_uplink_status", nullable(flag), default=None),
+        Field("qos_policy_id", nullable(text(0))),
+        Field("tags", list_of(text(), 0)),
+        Field("hints", nullable(mapping)),
+    )  # fmt: skip
+    filters = {
+        "fixed_ips": fixed_ips.match,
+        "security_groups": lambda values: _p.id.in_(
+            select(tables.port_groups.c.port_id).where(
+                tables.port_groups.c.security_group_id.in_(values)
+            )
+        ),
+        "security_group_ids": lambda values: _p.id.in_(
+            select(tables.port_groups.c.port_id).where(
+                tables.port_groups.c.security_group_id.in_(values)
+            )
+        ),
+        "binding:host_id": bindings.on_hosts,
+        "status": bindings.with_status,
+        "device_owner": lambda values: or_(false(), *(_owner(value) for value in values)),
+        "mac_address": lambda values: _p.mac_address.in_([v.lower() for v in values]),
+    }
+
+    def show_all(self, conn: Connection, rows: Sequence[Row], caller: Caller) -> list[Row]:
+        """Ports with addresses, groups and their active binding."""
+        ids = [row["id"] for row in rows]
+        addresses = fixed_ips.of_ports(conn, ids)
+        bound = bindings.active(conn, ids)
+        g = tables.port_groups.c
+        groups: dict[str, list[str]] = defaultdict(list)
+        for row in conn.execute(select(tables.port_groups).where(g.port_id.in_(ids))):
+            groups[row.port_id].append(row.security_group_id)
+        return [
+            {
+                **self.standard(row),
+                **bindings.shown(row, bound.get(row["id"]), for_admin=caller.reads_everything
+                                 or caller.is_service),
+                "fixed_ips": addresses[row["id"]],
+                "security_groups": groups[row["id"]],
+                "status": "ACTIVE" if row["id"] in bound else "DOWN",
+                "dns_assignment": [],
+                "qos_policy_id": None,
+                "ip_allocation": "immediate",
+            }
+            for row in rows
+        ]  # fmt: skip
+
+    def create(self, conn: Connection, caller: Caller, row: Row) -> None:
+        """A new port with its addresses, groups and binding."""
+        network = self._network(conn, caller, row["network_id"])
+        row.setdefault("port_security_enabled", network["port_security_enabled"])
+        _tidy(row)
+        self._insert(conn, row)
+        fixed_ips.assign(conn, row, row.get("fixed_ips"))
+        self._set_groups(conn, caller, row, row.get("security_groups"))
+        if row["binding:host_id"]:
+            bindings.bind(conn, row, row["binding:host_id"], row["binding:profile"] or {})
+
+    def change(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
+        """A changed port."""
+        _tidy(values)
+        merged = {**row, **values}
+        try:
+            update_row(conn, self.table, row["id"], values)
+        except sa.IntegrityError as clash:
+            raise _mac_in_use(merged) from clash
+        if "fixed_ips" in values:
+            fixed_ips.replace(conn, merged, values["fixed_ips"])
+        if "security_groups" in values or "port_security_enabled" in values:
+            groups = values.get("security_groups")
+            if "security_groups" in values or not merged["port_security_enabled"]:
+                self._set_groups(conn, caller, merged, groups)
+        if "binding:host_id" in values or "binding:profile" in values:
+            _rebind(conn, merged, values)
+
+    def remove(self, conn: Connection, caller: Caller, row: Row) -> None:
+        """No port; its addresses are free."""
+        if row["device_owner"] == "network:router_interface" and not caller.is_admin:
+            raise Fault(
+                409,
+                f"Port {row['id']} cannot be deleted directly via the port API: "
+                "has device owner network:router_interface.",
+                kind="ServicePortInUse",
+            )
+        conn.execute(delete(self.table).where(_p.id == row["id"]))
+
+    def visible(self, caller: Caller) -> ColumnElement[bool]:
+        """The own project's, and those on the own networks."""
+        if caller.reads_everything or caller.is_service:
+            return true()
+        n = tables.networks.c
+        own = caller.project_id or ""
+        return or_(_p.project_id == own, _p.network_id.in_(select(n.id).where(n.project_id == own)))
+
+    def _network(self, conn: Connection, caller: Caller, network_id: str) -> Row:
+        n = tables.networks.c
+        wanted = select(tables.networks).where(n.id == network_id, networks.may_use(caller))
+        found = conn.execute(wanted).mappings().one_or_none()
+        if found is None:
+            words = f"Network {network_id} could not be found."
+            raise Fault(404, words, kind="NetworkNotFound")
+        if found["router:external"] and not (
+            caller.is_admin or found["shared"] or found["project_id"] == caller.project_id
+        ):
+            raise Fault(403, "Ports on an external network need an administrator.")
+        return dict(found)
+
+    def _insert(self, conn: Connection, row: Row) -> None:
+        columns = {k: v for k, v in row.items() if k in self.table.c}
+        for _ in range(_MAC_TRIES):
+            mac = row.get("mac_address") or _random_mac()
+            try:
+                conn.execute(insert(self.table).values({**columns, "mac_address": mac}))
+            except sa.IntegrityError as clash:
+                if row.get("mac_address"):
+                    raise _mac_in_use(row) from clash
+                continue
+            return
+        raise Fault(503, "No free MAC address was found.", kind="MacAddressGenerationFailure")
+
+    def _set_groups(
+        self, conn: Connection, caller: Caller, row: Row, wanted: list[str] | None
+    ) -> None:
+        if not row["port_security_enabled"] and wanted:
+            raise Fault(
+                409,
+                "Port Security must be enabled in order to have allowed address pairs or security "
+                "groups on a port.",
+                kind="PortSecurityAndIPRequiredForSecurityGroups",
+            )
+        if wanted is None and row["port_security_enabled"]:
+            if row["device_owner"].startswith("network:"):
+                wanted = []
+            else:
+                wanted = [security_groups.default_group(conn, row["project_id"], self.now())]
+        security_groups.set_groups(conn, row, wanted or [], caller)
+
+
+def _tidy(values: Row) -> None:
+    """Null is the empty text, for the columns that are texts."""
+    for name in ("device_id", "device_owner", "dns_name"):
+        if name in values and values[name] is None:
+            values[name] = ""
+
+
+def _rebind(conn: Connection, port: Row, values: Row) -> None:
+    """What Nova does to a port: bind it to a host, or free it with an empty one."""
+    known = bindings.active(conn, [port["id"]]).get(port["id"])
+    host = values.get("binding:host_id", known["host"] if known else "")
+    profile: Any = values.get("binding:profile", known["profile"] if known else {})
+    if host:
+        bindings.bind(conn, port, host, profile or {})
+    else:
+        bindings.unbind(conn, port["id"])
+
+
+def _random_mac() -> str:
+    return ":".join(f"{byte:02x}" for byte in (*_MAC_PREFIX, *secrets.token_bytes(3)))
+
+
+def _mac_in_use(row: Row) -> Fault:
+    return Fault(
+        409,
+        f"Unable to complete operation for network {row['network_id']}. The mac address "
+        f"{row['mac_address']} is in use.",
+        kind="MacAddressInUse",
+    )
+
+
+def _owner(value: str) -> ColumnElement[bool]:
+    if value.endswith(":") and value.count(":") == 1:
+        return _p.device_owner.startswith(value, autoescape=True)
+    return _p.device_owner == value
