@@ -67,6 +67,7 @@ class Operations:
         self._send = send
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
+        self._is_stopping = False
 
     def start(self, ctx: RequestContext, request: Request, work: Work) -> None:
         """Do `work` after what is under way for the instance, unless this id has run or runs.
@@ -117,14 +118,14 @@ class Operations:
         return self._lanes.is_busy(instance_uuid)
 
     def cancel_everything(self, reason: str) -> None:
-        """Ask all operations to give up, without reporting: the daemon stops.
+        """Ask all operations to give up: the daemon stops.
 
-        They run again under their ids when the daemon is back.
+        What gives up is not reported: it runs again, under its id, when the daemon is back.
         """
         with self._lock:
+            self._is_stopping = True
             for running in self._running.values():
                 running.cancel(reason)
-            self._send = _drop
 
     def _cancel_all(self, instance_uuid: str, reason: str) -> None:
         for running in self._running.values():
@@ -148,11 +149,12 @@ class Operations:
             else:
                 LOG.info("%s took %d ms", request.method, report.took_ms)
         with self._lock:
-            send = self._send
-            if send is not _drop:
+            will_run_again = self._is_stopping and isinstance(error, OperationCancelled)
+            if not will_run_again:
                 self._finished.add(report)
             del self._running[request.id]
-        send(report)
+        if not will_run_again:
+            self._send(report)
 
 
 def _attempt(running: _Running, work: Work) -> tuple[dict[str, Any], KilonovaError | None]:
@@ -165,7 +167,3 @@ def _attempt(running: _Running, work: Work) -> tuple[dict[str, Any], KilonovaErr
         LOG.exception("%s failed unexpectedly", running.request.method)
         reason = f"{type(unexpected).__name__} in {running.request.method}: {unexpected}"
         return {}, HypervisorError(reason=reason)
-
-
-def _drop(_: OperationReport) -> None:
-    """Reports of a daemon that stops are not sent: the operation will run again."""

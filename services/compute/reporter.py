@@ -94,7 +94,12 @@ class Reporter:
             self._sent_at = now
 
     def _beat(self) -> None:
-        self._to_hosts.heartbeat(service_context(), BINARY, self._hosts.names)
+        # A host whose hypervisor is away gives no sign of life: nothing should be built there.
+        alive = [host.name for host in self._hosts if host.driver.health() is None]
+        if len(alive) < len(self._hosts.names):
+            self._inventory.soon()  # it connects again
+        if alive:
+            self._to_hosts.heartbeat(service_context(), BINARY, alive)
 
     def _ask_for_pending(self) -> None:
         pending = self._to_reports.pending_operations(service_context(), self._hosts.names)

@@ -6,13 +6,20 @@ import pytest
 pytest.importorskip("libvirt")
 
 from services.compute.images import GIB, ImageCache
-from services.compute.virt.libvirt.capabilities import boot_sector
 from services.compute.virt.libvirt.domain_xml.spec import Platform
 from services.compute.virt.libvirt.driver import LibvirtDriver, Settings
 from tests.contracts.drivers.instances import IMAGE
 from tests.integration.libvirt_host import libvirt_host
 
 __all__ = ["libvirt_host"]
+
+
+def boot_sector(message):
+    """A guest: real-mode code that writes `message` to COM1 and halts."""
+    write = b"".join(b"\xb0" + bytes((byte,)) + b"\xee" for byte in message)
+    code = b"\xfa\xba\xf8\x03" + write + b"\xf4\xeb\xfd"
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
 
 # A guest of 512 bytes: it says so on its serial port and halts.
 GREETING = b"tiny guest is up\r\n"

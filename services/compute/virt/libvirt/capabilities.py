@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Can KVM really run a guest here? Proven by running one.
 
-On some hosts (nested or para-virtualised ones) /dev/kvm opens and guests "run" without ever
-executing an instruction that counts. The proof is a boot sector that writes one byte to its serial
-port. The verdict holds until the host boots again.
+On some hosts (nested or para-virtualised ones) /dev/kvm opens, guests start, and stop at the first
+instruction of their kernel. The proof is a tiny guest that gets further than that (kvm_proof.py).
+The verdict holds until the host boots again.
 """
 
 import logging
-import struct
 import tempfile
 import time
 import uuid
@@ -18,13 +17,13 @@ from xml.etree import ElementTree as ET
 import libvirt
 import msgspec
 
+from services.compute.virt.libvirt.kvm_proof import PROOF, boot_sector
+
 LOG = logging.getLogger(__name__)
 
-_PROOF = b"K"
 _PROOF_WITHIN_S = 5.0
 _LOOK_S = 0.05
-_SECTOR = 512
-_COM1 = 0x3F8
+_DISK_BYTES = 1 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -33,17 +32,6 @@ class Verdict(msgspec.Struct, frozen=True):
 
     boot_id: str
     kvm_works: bool
-
-
-def boot_sector(message: bytes) -> bytes:
-    """512 bytes that a BIOS starts: write `message` to the first serial port, then halt."""
-    code = bytearray(b"\xfa\xba" + struct.pack("<H", _COM1))  # cli; mov dx, COM1
-    for byte in message:
-        code += b"\xb0" + bytes((byte,)) + b"\xee"  # mov al, byte; out dx, al
-    code += b"\xf4\xeb\xfd"  # halt: hlt; jmp halt
-    if len(code) > _SECTOR - 2:
-        raise ValueError("the message does not fit into a boot sector")
-    return bytes(code).ljust(_SECTOR - 2, b"\0") + b"\x55\xaa"
 
 
 def choose_virt_type(connection: Any, configured: str, state_folder: Path) -> str:
@@ -84,7 +72,7 @@ def _prove(connection: Any, state_folder: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=state_folder, prefix="kvm-proof-") as folder:
         Path(folder).chmod(0o777)  # QEMU may run as another user
         disk, log = Path(folder, "disk"), Path(folder, "serial")
-        disk.write_bytes(boot_sector(_PROOF) + bytes(63 * _SECTOR))
+        disk.write_bytes(boot_sector().ljust(_DISK_BYTES, b"\0"))
         disk.chmod(0o666)
         try:
             domain = connection.createXML(_proof_xml(disk, log), 0)
@@ -100,7 +88,7 @@ def _prove(connection: Any, state_folder: Path) -> bool:
 def _wait_for_proof(log: Path) -> bool:
     deadline = time.monotonic() + _PROOF_WITHIN_S
     while time.monotonic() < deadline:
-        if log.exists() and _PROOF in log.read_bytes():
+        if log.exists() and PROOF in log.read_bytes():
             return True
         time.sleep(_LOOK_S)
     return False
