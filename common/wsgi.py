@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,11 @@ class Served:
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where and how to serve. `network_namespace` empty: this process's own."""
+    """Where and how to serve. `network_namespace` empty: this process's own.
+
+    A client that has begun a request and sends nothing more for `receive_timeout_s` seconds is
+    dropped: it may not keep a thread.
+    """
 
     name: str
     host: str
@@ -41,12 +46,14 @@ class ServeOptions:
     threads: int = 8
     graceful_timeout_s: int = 30
     network_namespace: str = ""
+    receive_timeout_s: int = 30
 
 
 def serve(options: ServeOptions, make: Callable[[], Served]) -> None:
     """Serve until SIGTERM; does not return. `make` runs in each worker after the fork."""
     setproctitle.setproctitle(options.name)
     listener = _listen(options)
+    _expect_clients_to_speak(listener, options.receive_timeout_s)
     # gunicorn takes an inherited socket by its number, and tells the address from it
     listener.set_inheritable(True)
     _Server(options, make, listener).run()
@@ -82,6 +89,23 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     sock.bind((host, port))
     sock.listen(1024)
     return sock
+
+
+def _expect_clients_to_speak(listener: socket.socket, receive_timeout_s: int) -> None:
+    """Keep silent clients away from the threads: sockets inherit both options from the listener.
+
+    The kernel hands a connection over once data has come, and lets a read fail with EAGAIN when
+    nothing more does.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, receive_timeout_s)
+    timeval = struct.pack("@ll", receive_timeout_s, 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    logging.getLogger("gunicorn.error").addFilter(_is_our_business)
+
+
+def _is_our_business(record: logging.LogRecord) -> bool:
+    """gunicorn reports each dropped client with a trace; a client could fill the log with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
