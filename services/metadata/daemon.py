@@ -26,6 +26,8 @@ from services.metadata.guests import Guests
 LOG = logging.getLogger(__name__)
 
 _PROGRAM = "kilonova-metadata"
+# Guests are on the same network segment: a request that takes longer is no honest one.
+_RECEIVE_TIMEOUT_S = 2
 
 
 class MetadataDaemon:
@@ -113,6 +115,7 @@ def main() -> int:
             threads=options.threads,
             graceful_timeout_s=conf.stop_grace_s,
             network_namespace=options.network_namespace,
+            receive_timeout_s=_RECEIVE_TIMEOUT_S,
         ),
         lambda: MetadataDaemon(conf, identifies, settings).start(),
     )

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """kilonova-metadata as a process, with a real database, broker and conductor's half."""
 
+import os
+import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,3 +102,45 @@ def test_a_configuration_that_cannot_work_keeps_it_from_starting(
         assert process.process.wait(timeout=20) == 1
 
     assert complaint in "".join(capfd.readouterr())
+
+
+def test_guests_that_connect_and_say_nothing_hold_nobody_up(metadata, conductor, guest):
+    conductor.serve()
+    metadata.wait_until_healthy()
+    idle = [socket.create_connection(("127.0.0.1", metadata.port)) for _ in range(40)]
+    for half_a_request in idle[20:]:
+        half_a_request.sendall(b"GET /latest HTTP/1.1\r\nHost: x\r\n")
+
+    try:
+        answer = get(metadata, "/latest/meta-data/hostname")
+    finally:
+        for connection in idle:
+            connection.close()
+
+    assert answer.text == "web.novalocal"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes network namespaces")
+def test_it_answers_inside_the_network_namespace_it_is_told(
+    conductor, guest, transport_url, tmp_path
+):
+    name = f"kn-test-{os.getpid()}"
+    inside = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        options = f"network_namespace = {name}"
+        conductor.serve()
+        with daemon_process("metadata", transport_url, tmp_path, options) as metadata:
+            metadata.wait_until_healthy()
+            url = f"http://127.0.0.1:{metadata.port}/latest/meta-data/hostname"
+            answer = subprocess.run(
+                [*inside, "curl", "-sS", "-m", "20", url],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            with pytest.raises(requests.ConnectionError):
+                get(metadata, "/")
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+    assert answer.stdout == "web.novalocal"
