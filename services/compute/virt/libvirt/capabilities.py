@@ -80,16 +80,19 @@ def _prove(connection: Any, state_folder: Path) -> bool:
             LOG.info("KVM does not start a guest: %s", refused)
             return False
         try:
-            return _wait_for_proof(log)
+            return _wait_for_proof(domain, log)
         finally:
             domain.destroy()
 
 
-def _wait_for_proof(log: Path) -> bool:
+def _wait_for_proof(domain: Any, log: Path) -> bool:
+    """Whether the proof came; a guest that KVM gave up on (it is paused) will not bring it."""
     deadline = time.monotonic() + _PROOF_WITHIN_S
     while time.monotonic() < deadline:
         if log.exists() and PROOF in log.read_bytes():
             return True
+        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+            return False
         time.sleep(_LOOK_S)
     return False
 
