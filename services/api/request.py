@@ -26,6 +26,9 @@ _PROJECT = re.compile(r"^/([0-9a-f-]+)(/.*)$")
 _JSON = ("application/json", "application/vnd.openstack.compute+json", "text/plain")
 _GLOBAL_ID = re.compile(r"^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 _QUERY_FIELDS_LIMIT = 200
+# What is served without a token, and a path that no route has.
+DOCUMENTS = frozenset(("/", "/v2.1", "/v2.1/", "/v2", "/v2/", "/healthz", "/openapi.json"))
+NOWHERE = "/\0"
 
 
 class EveryRequest:
@@ -59,8 +62,11 @@ class EveryRequest:
         context.version = None
         context.root = self.root(req)
         context.read_body = lambda: self._read(req)
+        context.asked_path = req.path
         mounted = _MOUNT.match(req.path)
         if mounted is None or "HTTP_X_IDENTITY_STATUS" not in req.env:
+            if req.path not in DOCUMENTS:
+                req.path = NOWHERE  # the table's paths are for requests that came by a mount
             return
         context.is_legacy = mounted[1] == "v2"
         if (req.content_length or 0) > self._max_body_bytes:

@@ -137,11 +137,10 @@ def _known_part(document: Any, schema: dict[str, Any]) -> Any:
 
 def read_document(req: falcon.Request) -> Any:
     """The request's JSON document; None when it is empty. Raises: Invalid."""
-    raw: bytes = req.context.read_body()
-    if not raw:
-        return None
-    try:
-        document = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
-        raise Invalid("Malformed request body") from broken
-    return document
+    if "document" not in req.context:
+        raw: bytes = req.context.read_body()
+        try:
+            req.context.document = _decode(raw) if raw else None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+            raise Invalid("Malformed request body") from broken
+    return req.context.document

@@ -84,7 +84,8 @@ class Body:
 class Query:
     """A query string. Values are lists of texts; `single` gives the last of each.
 
-    `strict_since`: from when unknown keys are refused instead of dropped (None: never).
+    `strict_since`: from when unknown keys are refused instead of dropped (None: never). `once`: a
+    key may be there once only.
     """
 
     def __init__(
@@ -94,10 +95,12 @@ class Query:
         *,
         strict_since: str | None = f"2.{_STRICT_QUERIES}",
         pattern: tuple[str, Type] | None = None,
+        once: bool = False,
     ) -> None:
         self.name = name
+        most = 1 if once else None
         self._fields = tuple(
-            Field(f.name, Array(f.type), since=f.since, until=f.until, required=False)
+            Field(f.name, Array(f.type, most=most), since=f.since, until=f.until, required=False)
             for f in fields
         )
         self._strict = Span.between(strict_since, None) if strict_since else None

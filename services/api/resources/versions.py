@@ -70,7 +70,7 @@ class VersionById:
 def choices(req: falcon.Request, resp: falcon.Response) -> None:
     """Any path outside the versions: which there are."""
     resp.status = falcon.HTTP_300
-    path = req.path.lstrip("/")
+    path = req.context.asked_path.lstrip("/")
     resp.media = {
         "choices": [
             {

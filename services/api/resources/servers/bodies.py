@@ -21,6 +21,7 @@ from services.api.declare.types import (
     mapping,
     string,
 )
+from services.api.declare.version import LAST
 
 _TAG = string(1, 60, pattern="^[^,/]*$")
 _HOST_NAME = string(1, 255, pattern="^[a-zA-Z0-9-._]*$")
@@ -142,6 +143,14 @@ METADATA = Body.of("metadata", "metadata", _METADATA)
 METADATA_ITEM = Body.of("metadata-item", "meta", _ONE_ITEM)
 TAGS = Body.of("tags", "tags", Array(_TAG, most=50))
 TAG = Body.bare("tag", NULL)
+_TAG_IN_PATH = Body.bare("tag-in-path", _TAG)
+
+
+def check_tag(tag: str) -> None:
+    """A tag in a URL obeys what a tag in a body does. Raises: Invalid."""
+    _TAG_IN_PATH.check(tag, LAST)
+
+
 START = Body.of("start", "os-start", ANYTHING)
 STOP = Body.of("stop", "os-stop", ANYTHING)
 REBOOT = Body.of("reboot", "reboot", Record([

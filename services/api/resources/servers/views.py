@@ -35,11 +35,13 @@ def links(server: Instance, call: ApiCall) -> list[dict[str, str]]:
 
 
 def host_id(server: Instance) -> str:
-    """The project's name for a host: alike for its servers on one host, telling nothing else."""
-    if not server.host:
-        return ""
-    text = (server.project_id + server.host).encode()
-    return hashlib.sha224(text).hexdigest()
+    """The project's name for a server's host."""
+    return host_id_of(server.project_id, server.host)
+
+
+def host_id_of(project_id: str, host: str | None) -> str:
+    """A project's name for a host: the same for all of its servers there, telling nothing else."""
+    return hashlib.sha224((project_id + host).encode()).hexdigest() if host else ""
 
 
 def status(server: Instance) -> str:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kilonova-api: wiring.
+
+The process that gunicorn forks from stays small: what a worker needs is imported in the worker.
+"""
+
+import sys
+
+from oslo_config import cfg
+
+from common import config
+from common.observability import log
+from common.wsgi import Served, ServeOptions, serve
+
+_PROGRAM = "kilonova-api"
+
+
+def make(conf: cfg.ConfigOpts) -> Served:
+    """The application of one worker, with its own connections."""
+    import random
+
+    from common.clients.identity import IdentityClient
+    from common.clients.image import UserImageClient
+    from common.clients.network import UserNetworkClient
+    from common.clients.session import ServiceSession
+    from common.clock import SystemClock
+    from common.policy import Policy
+    from common.presence import Presence
+    from common.rpc.conductor.catalog import Catalog
+    from common.rpc.conductor.hosts import Hosts
+    from common.rpc.conductor.quotas import Quotas
+    from common.rpc.conductor.servers import Servers
+    from common.rpc.conductor.tasks import Tasks
+    from common.rpc.transport import Bus
+    from services.api.app import AppOptions, behind, make_app
+    from services.api.auth import TokenFilter
+    from services.api.lookups import Lookups
+    from services.api.readiness import Readiness
+    from services.api.routes import Parts
+
+    options, clock = conf.api, SystemClock()
+    bus = Bus(conf)
+    session = ServiceSession(conf)
+    images = UserImageClient(session, cache_s=options.image_cache_s, clock=clock)
+    hosts = Hosts.client(bus)
+    readiness = Readiness(hosts, clock)
+    parts = Parts(
+        servers=Servers.client(bus),
+        catalog=Catalog.client(bus),
+        hosts=hosts,
+        quotas=Quotas.client(bus),
+        tasks=Tasks.client(bus),
+        lookups=Lookups(images, UserNetworkClient(session)),
+        images=images,
+        identity=IdentityClient(session),
+        show_password=options.enable_instance_password,
+        max_limit=options.max_limit,
+    )
+    app = make_app(
+        parts,
+        Policy(conf),
+        AppOptions(
+            max_limit=options.max_limit,
+            max_body_bytes=options.max_body_bytes,
+            link_prefix=options.compute_link_prefix,
+            trust_forwarded=options.trust_forwarded_headers,
+        ),
+        readiness.problems,
+    )
+    presence = Presence(
+        bus,
+        binary=_PROGRAM,
+        host=conf.host,
+        heartbeat_interval_s=conf.heartbeat_interval_s,
+        health=readiness.problems,
+        rng=random.Random(),
+    )
+    presence.start()
+
+    def stop() -> None:
+        presence.stop()
+        bus.close()
+
+    return Served(behind(TokenFilter(app, conf, clock), app), stop)
+
+
+def main() -> int:
+    """The console script."""
+    conf = config.load(_PROGRAM, sys.argv[1:], ["api", "service_user"])
+    log.setup(conf, _PROGRAM)
+    options = conf.api
+    serve(
+        ServeOptions(
+            name=_PROGRAM,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            threads=options.threads,
+            graceful_timeout_s=conf.stop_grace_s,
+        ),
+        lambda: make(conf),
+    )
+    return 0

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the Compute API once had and has removed: 410 at every microversion.
+
+Paths and methods are the contract's operations of status `gone`.
+"""
+
+import falcon
+
+from common.errors import Gone
+
+# Methods by path; a path's parameters have any value.
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "/os-agents": (
+        "GET",
+        "POST",
+    ),
+    "/os-agents/{id}": (
+        "PUT",
+        "DELETE",
+    ),
+    "/os-cells": (
+        "POST",
+        "GET",
+    ),
+    "/os-cells/capacities": ("GET",),
+    "/os-cells/detail": ("GET",),
+    "/os-cells/info": ("GET",),
+    "/os-cells/sync_instances": ("POST",),
+    "/os-cells/{id}": (
+        "GET",
+        "PUT",
+        "DELETE",
+    ),
+    "/os-cells/{id}/capacities": ("GET",),
+    "/os-certificates": ("POST",),
+    "/os-certificates/{id}": ("GET",),
+    "/os-cloudpipe": (
+        "GET",
+        "POST",
+    ),
+    "/os-cloudpipe/{id}": ("PUT",),
+    "/os-fixed-ips/{id}": ("GET",),
+    "/os-floating-ip-dns": ("GET",),
+    "/os-floating-ip-dns/{id}": (
+        "PUT",
+        "DELETE",
+    ),
+    "/os-floating-ip-dns/{domain_id}/entries/{id}": (
+        "GET",
+        "PUT",
+        "DELETE",
+    ),
+    "/os-floating-ips-bulk": (
+        "GET",
+        "POST",
+    ),
+    "/os-floating-ips-bulk/{id}": (
+        "GET",
+        "PUT",
+    ),
+    "/os-fping": ("GET",),
+    "/os-fping/{id}": ("GET",),
+    "/os-networks": ("POST",),
+    "/os-networks/add": ("POST",),
+    "/os-networks/{id}": ("DELETE",),
+    "/os-security-group-default-rules": (
+        "GET",
+        "POST",
+    ),
+    "/os-security-group-default-rules/{id}": (
+        "GET",
+        "DELETE",
+    ),
+    "/os-tenant-networks": ("POST",),
+    "/os-tenant-networks/{id}": ("DELETE",),
+    "/servers/{server_id}/consoles": (
+        "GET",
+        "POST",
+    ),
+    "/servers/{server_id}/consoles/{id}": (
+        "GET",
+        "DELETE",
+    ),
+    "/servers/{server_id}/os-virtual-interfaces": ("GET",),
+}
+
+
+class Removed:
+    """Answers 410 to the methods that a removed resource had."""
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        for method in methods:
+            setattr(self, f"on_{method.lower()}", _gone)
+
+
+def _gone(req: falcon.Request, resp: falcon.Response, **parts: str) -> None:
+    raise Gone()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every URL of the API in one table. Paths stand below `/v2.1` and `/v2`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from common.clients.identity import IdentityClient
+from common.clients.image import UserImageClient
+from common.rpc.conductor.catalog import Catalog
+from common.rpc.conductor.hosts import Hosts
+from common.rpc.conductor.quotas import Quotas
+from common.rpc.conductor.servers import Servers as ServersRpc
+from common.rpc.conductor.tasks import Tasks
+from services.api import gone
+from services.api.actions import Actions
+from services.api.lookups import Lookups
+from services.api.resources import flavors, versions
+from services.api.resources.servers import actions, belongings, resource
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What resources are made from."""
+
+    servers: ServersRpc
+    catalog: Catalog
+    hosts: Hosts
+    quotas: Quotas
+    tasks: Tasks
+    lookups: Lookups
+    images: UserImageClient
+    identity: IdentityClient
+    show_password: bool
+    max_limit: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path and what serves it; `suffix` picks `on_get_<suffix>` and its like."""
+
+    path: str
+    resource: Any
+    suffix: str | None = None
+
+
+def routes(parts: Parts) -> list[Route]:
+    """The table."""
+    return [
+        Route("/versions/{version_id}", versions.VersionById()),
+        *_servers(parts),
+        *_flavors(parts.catalog),
+        *(Route(path, gone.Removed(methods)) for path, methods in gone.OPERATIONS.items()),
+    ]
+
+
+def _servers(parts: Parts) -> Iterator[Route]:
+    servers = parts.servers
+    many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
+    acts = actions.ServerActions(servers)
+    one = "/servers/{server_id}"
+    yield Route("/servers", many)
+    yield Route("/servers/detail", many, "detail")
+    yield Route(one, resource.ServerById(servers))
+    yield Route(
+        f"{one}/action",
+        Actions(
+            {
+                "os-start": acts.start,
+                "os-stop": acts.stop,
+                "reboot": acts.reboot,
+                "os-getConsoleOutput": acts.console_output,
+            }
+        ),
+    )
+    yield Route(f"{one}/metadata", belongings.Metadata(servers))
+    yield Route(f"{one}/metadata/{{key}}", belongings.MetadataItem(servers))
+    yield Route(f"{one}/tags", belongings.Tags(servers))
+    yield Route(f"{one}/tags/{{tag}}", belongings.Tag(servers))
+    yield Route(f"{one}/ips", belongings.Addresses(servers))
+    yield Route(f"{one}/ips/{{network}}", belongings.NetworkAddresses(servers))
+    yield Route(f"{one}/os-instance-actions", belongings.InstanceActions(servers))
+    yield Route(f"{one}/os-instance-actions/{{request_id}}", belongings.InstanceActionById(servers))
+
+
+def _flavors(catalog: Catalog) -> Iterator[Route]:
+    many = flavors.Flavors(catalog)
+    acts = flavors.FlavorActions(catalog)
+    one = "/flavors/{flavorid}"
+    yield Route("/flavors", many)
+    yield Route("/flavors/detail", many, "detail")
+    yield Route(one, flavors.FlavorById(catalog))
+    yield Route(
+        f"{one}/action",
+        Actions(
+            {
+                "addTenantAccess": acts.add_tenant_access,
+                "removeTenantAccess": acts.remove_tenant_access,
+            }
+        ),
+    )
+    yield Route(f"{one}/os-extra_specs", flavors.ExtraSpecs(catalog))
+    yield Route(f"{one}/os-extra_specs/{{key}}", flavors.ExtraSpec(catalog))
+    yield Route(f"{one}/os-flavor-access", flavors.FlavorAccess(catalog))
+
+
+def collections(table: list[Route]) -> frozenset[str]:
+    """First segments of every path: what is no project id."""
+    return frozenset(route.path.split("/")[1] for route in table)
