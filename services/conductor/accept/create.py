@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accepting new servers: checked, counted, and written with their boot tasks in one commit."""
+
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import exc as sa
+from sqlalchemy.engine import Connection
+
+from common.clock import Clock
+from common.context import RequestContext
+from common.errors import Invalid, KeypairNotFound
+from common.ids import NewUuid
+from common.objects.action import InstanceAction
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.flavor import Flavor
+from common.objects.instance import Instance
+from common.objects.keypair import Keypair
+from common.objects.new_server import CreatedServers, NewServers
+from common.objects.request_spec import RequestSpec
+from common.objects.resources import Resources
+from common.states import TaskState, VmState
+from services.conductor.accept.image_fit import check_fit
+from services.conductor.accept.names import hostname_of, nth_name
+from services.conductor.db import actions, flavors, instances, keypairs
+from services.conductor.db.engine import Database, sqlstate
+from services.conductor.db.journal_task import Task
+from services.conductor.journal.engine import Engine
+from services.conductor.quota import Quota
+from services.conductor.tasks.boot import Boot, BootParams
+from services.conductor.tasks.ground import NETWORKS_KEY, NO_NETWORKS
+
+_UNIQUE_VIOLATION = "23505"
+_MIB_PER_GIB = 1024
+
+
+class Create:
+    """Accepts new servers."""
+
+    def __init__(
+        self, database: Database, engine: Engine, quota: Quota, *, clock: Clock, new_uuid: NewUuid
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._quota = quota
+        self._clock = clock
+        self._new_uuid = new_uuid
+
+    def __call__(self, ctx: RequestContext, request: NewServers) -> CreatedServers:
+        """Insert rows and boot tasks of as many servers as fit the quota, but `min_count` at least.
+
+        Raises: FlavorNotFound, KeypairNotFound, Invalid, ImageUnacceptable, QuotaExceeded.
+        """
+        if ctx.project_id is None or ctx.user_id is None:
+            raise Invalid("Servers belong to a project: the token must be scoped to one.")
+        try:
+            with self._database.begin() as conn:
+                uuids, launch = self._insert(conn, ctx, request)
+        except sa.IntegrityError as clash:
+            if sqlstate(clash) != _UNIQUE_VIOLATION:
+                raise
+            # The API's call was repeated: its answer was lost, not its effect.
+            uuids, launch = self._known(request), _nothing
+        launch()
+        return CreatedServers(
+            uuids=tuple(uuids),
+            reservation_id=request.reservation_id,
+            disk_config=request.disk_config or "MANUAL",
+            security_groups=request.security_groups,
+        )
+
+    def _insert(
+        self, conn: Connection, ctx: RequestContext, request: NewServers
+    ) -> tuple[list[str], Callable[[], None]]:
+        flavor = flavors.get(conn, ctx, request.flavorid)
+        if request.image is not None:
+            check_fit(request.image, flavor)
+        keypair = _keypair(conn, ctx, request.key_name)
+        count = self._quota.check_create(
+            conn,
+            ctx.project_id or "",
+            ctx.user_id or "",
+            flavor=flavor,
+            min_count=request.min_count,
+            max_count=len(request.uuids),
+            metadata_items=len(request.metadata),
+        )
+        new = [
+            self._instance(ctx, request, flavor, keypair, number, count) for number in range(count)
+        ]
+        tasks = [self._task(ctx, request, instance) for instance in new]
+        instances.insert_new(conn, new)
+        actions.add(
+            conn, [(_action(ctx, made), task.uuid) for made, task in zip(new, tasks, strict=True)]
+        )
+        return [made.uuid for made in new], self._engine.admit(conn, tasks)
+
+    def _known(self, request: NewServers) -> list[str]:
+        with self._database.begin() as conn:
+            return [uuid for uuid in request.uuids if instances.is_live(conn, uuid)]
+
+    def _instance(
+        self,
+        ctx: RequestContext,
+        request: NewServers,
+        flavor: Flavor,
+        keypair: Keypair | None,
+        number: int,
+        count: int,
+    ) -> Instance:
+        uuid = request.uuids[number]
+        name = nth_name(request.name, number + 1, count)
+        hostname = nth_name(request.hostname, number + 1, count) if request.hostname else None
+        image = request.image
+        properties = image.properties if image else {}
+        return Instance(
+            uuid=uuid,
+            project_id=ctx.project_id or "",
+            user_id=ctx.user_id or "",
+            name=name,
+            hostname=hostname or hostname_of(name, uuid),
+            description=request.description,
+            vm_state=VmState.BUILDING,
+            task_state=TaskState.SCHEDULING,
+            flavor=flavor,
+            image=image,
+            kernel_id=properties.get("kernel_id", ""),
+            ramdisk_id=properties.get("ramdisk_id", ""),
+            pinned_availability_zone=request.availability_zone,
+            launch_index=number,
+            reservation_id=request.reservation_id,
+            key_name=request.key_name,
+            keypair=keypair,
+            user_data=request.user_data,
+            config_drive=request.config_drive,
+            metadata=request.metadata,
+            tags=request.tags,
+            system_metadata={} if request.networks else {NETWORKS_KEY: NO_NETWORKS},
+            block_devices=request.block_devices or self._root_disk(request, flavor),
+            security_groups=request.security_groups,
+            access_ip_v4=request.access_ip_v4,
+            access_ip_v6=request.access_ip_v6,
+            disk_config=request.disk_config or "MANUAL",
+            trusted_certs=request.trusted_certs,
+            created_at=self._clock.now(),
+        )
+
+    def _root_disk(self, request: NewServers, flavor: Flavor) -> tuple[BlockDeviceMapping, ...]:
+        if request.image is None:
+            return ()
+        return (
+            BlockDeviceMapping(
+                uuid=self._new_uuid(), image_id=request.image.id, size_gib=flavor.root_gib
+            ),
+        )
+
+    def _task(self, ctx: RequestContext, request: NewServers, instance: Instance) -> Task:
+        flavor = instance.flavor
+        spec = RequestSpec(
+            instance_uuids=(instance.uuid,),
+            project_id=instance.project_id,
+            need=Resources(
+                vcpus=flavor.vcpus, memory_mib=flavor.memory_mib, disk_gib=_disk_gib(flavor)
+            ),
+            availability_zone=request.availability_zone,
+            image_properties=instance.image.properties if instance.image else {},
+            extra_specs=flavor.extra_specs,
+            scheduler_hints=request.scheduler_hints,
+            requested_host=request.requested_host,
+            requested_node=request.requested_node,
+        )
+        params = BootParams(
+            spec=spec, networks=request.networks or (), security_groups=request.security_groups
+        )
+        return Task(
+            uuid=self._new_uuid(),
+            flow=Boot.name,
+            instance_uuid=instance.uuid,
+            context=ctx,
+            params=msgspec.to_builtins(params),
+            secret=request.admin_password,
+        )
+
+
+def _keypair(conn: Connection, ctx: RequestContext, name: str | None) -> Keypair | None:
+    if name is None:
+        return None
+    try:
+        return keypairs.get(conn, ctx.user_id or "", name)
+    except KeypairNotFound as missing:
+        # Clients know it as a fault of the request (400), not of the address.
+        raise Invalid("Invalid key_name provided.") from missing
+
+
+def _action(ctx: RequestContext, instance: Instance) -> InstanceAction:
+    return InstanceAction(
+        action="create",
+        instance_uuid=instance.uuid,
+        request_id=ctx.request_id,
+        user_id=ctx.user_id,
+        project_id=ctx.project_id,
+        start_time=instance.created_at,
+    )
+
+
+def _disk_gib(flavor: Flavor) -> int:
+    """What a flavor's disks take: root, ephemeral, and swap rounded up to whole GiB."""
+    return flavor.root_gib + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB)
+
+
+def _nothing() -> None:
+    """Nothing is to be launched."""

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kilonova-conductor: wiring."""
+
+import logging
+import random
+import secrets
+import sys
+import threading
+from pathlib import Path
+
+from oslo_config import cfg
+
+from common import config, daemon
+from common.clients.network import NetworkClient
+from common.clients.session import ServiceSession
+from common.clock import SystemClock
+from common.context import RequestContext
+from common.errors import Unavailable
+from common.ids import new_uuid
+from common.objects.operation import Operation
+from common.observability import log
+from common.presence import ControlEndpoint
+from common.rpc.compute import Compute
+from common.rpc.conductor import TOPIC
+from common.rpc.control import Control
+from common.rpc.interface import Address
+from common.rpc.scheduler import Scheduler
+from common.rpc.transport import Bus
+from services.conductor.accept.accept import Accept
+from services.conductor.accept.create import Create
+from services.conductor.db import journal, revisions, services
+from services.conductor.db.engine import Database
+from services.conductor.db.journal import Lease
+from services.conductor.deltas import Deltas
+from services.conductor.endpoint.catalog import CatalogEndpoint
+from services.conductor.endpoint.hosts import HostsEndpoint
+from services.conductor.endpoint.metadata import MetadataEndpoint
+from services.conductor.endpoint.quotas import QuotasEndpoint
+from services.conductor.endpoint.reports import ReportsEndpoint
+from services.conductor.endpoint.servers import ServersEndpoint
+from services.conductor.endpoint.tasks import TasksEndpoint
+from services.conductor.heartbeats import Heartbeats
+from services.conductor.journal.crashpoints import CrashPoints
+from services.conductor.journal.engine import Engine
+from services.conductor.journal.runner import Runner
+from services.conductor.journal.stepper import Patience, Stepper
+from services.conductor.quota import Quota
+from services.conductor.sweep import Sweep
+from services.conductor.tasks.boot import Boot
+from services.conductor.tasks.delete import Delete
+from services.conductor.tasks.ground import Ground, Limits
+from services.conductor.tasks.power import Reboot, Start, Stop
+
+LOG = logging.getLogger(__name__)
+
+_PROGRAM = "kilonova-conductor"
+_BINARY = "nova-conductor"  # the name that clients know
+_GROUPS = ("conductor", "database", "quota", "service_user")
+
+
+class SchemaMismatch(Exception):
+    """The database's schema is not the one of this release."""
+
+
+class Messenger:
+    """Operations on their way to hosts, over the bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def send(self, operation: Operation) -> None:
+        """Cast it to the queue of the host's daemon. Raises: Unavailable."""
+        address = Address(
+            Compute.topic, Compute.namespace, Compute.version, operation.method,
+            operation.rpc_server,
+        )  # fmt: skip
+        self._bus.cast(address, operation.context, operation.payload, fanout=False)
+
+    def cancel(self, ctx: RequestContext, operation: Operation) -> None:
+        """Have the host give it up. Raises: Unavailable."""
+        Compute.client(self._bus, operation.rpc_server).cancel(ctx, operation.id, operation.host)
+
+
+class ConductorDaemon:
+    """A conductor's life, for `common.daemon.run`."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        options = conf.conductor
+        self._host = conf.host
+        self._heartbeat_interval_s = conf.heartbeat_interval_s
+        clock, rng = SystemClock(), random.Random()
+        self._database = database_of(conf)
+        self._bus = Bus(conf)
+        owner = f"{conf.host}#{secrets.token_hex(4)}"
+        self._deltas = Deltas(
+            self._database, Scheduler.client(self._bus), publisher=owner,
+            down_after_s=options.host_down_after_s,
+        )  # fmt: skip
+        self._heartbeats = Heartbeats(self._database)
+        lease = Lease(owner, options.lease_s, options.resend_after_s)
+        ground = Ground(
+            scheduler=Scheduler.client(self._bus),
+            ports=NetworkClient(ServiceSession(conf)),
+            hosts_changed=self._deltas.changed,
+            limits=limits(conf),
+            clock=clock,
+            new_uuid=new_uuid,
+        )
+        flows = {f.name: f(ground) for f in (Boot, Delete, Start, Stop, Reboot)}
+        self._runner = Runner(self._database, lease, threads=options.workers)
+        self._engine = Engine(
+            self._database,
+            Stepper(flows, clock=clock, rng=rng, patience=Patience()),
+            Messenger(self._bus),
+            lease,
+            CrashPoints(
+                options.crash_points.split(","), Path(conf.state_path) / "crash_points_hit"
+            ),
+            go_on=self._runner.put,
+        )
+        self._sweep = Sweep(
+            self._database,
+            self._engine,
+            self._runner,
+            lease,
+            publish_transitions=self._deltas.publish_transitions,
+            interval_s=options.sweep_interval_s,
+            down_after_s=options.host_down_after_s,
+            former_owner=f"{conf.host}#",
+            rng=rng,
+        )
+        quota = Quota(dict(conf.quota))
+        create = Create(self._database, self._engine, quota, clock=clock, new_uuid=new_uuid)
+        accept = Accept(
+            self._database, self._engine, self._runner, create,
+            clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
+        )  # fmt: skip
+        endpoints = [
+            ServersEndpoint(
+                self._database, accept, quota,
+                compute_of=lambda server: Compute.client(self._bus, server),
+                events_of=journal.events_of,
+                down_after_s=options.host_down_after_s,
+            ),
+            CatalogEndpoint(self._database, quota),
+            HostsEndpoint(
+                self._database, self._deltas, self._heartbeats,
+                control_of=lambda server: Control.client(self._bus, server),
+                down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
+            ),
+            MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
+            QuotasEndpoint(self._database, quota),
+            ReportsEndpoint(self._database, self._engine),
+            TasksEndpoint(self._database),
+        ]  # fmt: skip
+        control = ControlEndpoint(_BINARY, conf.host, self.health)
+        self._servers = [
+            self._bus.serve(TOPIC, conf.host, endpoints, threads=options.rpc_threads),
+            self._bus.serve(Control.topic, f"{_BINARY}.{conf.host}", [control], threads=2),
+        ]
+        self._stopping = threading.Event()
+        self._presence = threading.Thread(target=self._beat, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Check the schema, then answer, then go on with what is unfinished.
+
+        Raises: SchemaMismatch, Unavailable.
+        """
+        self._check_schema()
+        self._register()
+        self._deltas.start()
+        self._heartbeats.start()
+        self._runner.start(self._engine.run)
+        for server in self._servers:
+            server.start()
+        self._sweep.start()
+        self._presence.start()
+
+    def stop(self) -> None:
+        """Answer nobody any more, finish steps under way, leave the rest to other conductors."""
+        self._stopping.set()
+        self._presence.join()
+        self._sweep.stop()
+        for server in self._servers:
+            server.stop()
+        self._runner.stop()
+        self._heartbeats.stop()
+        self._deltas.stop()
+        self._bus.close()
+        self._database.close()
+
+    def health(self) -> dict[str, str]:
+        """The database must answer; that this was asked over the bus, or not, shows the broker."""
+        try:
+            self._database.check()
+        except Unavailable as away:
+            return {"database": str(away)}
+        return {}
+
+    def _check_schema(self) -> None:
+        with self._database.begin() as conn:
+            current = revisions.current(conn)
+        if current != revisions.head():
+            raise SchemaMismatch(
+                f"The database has revision {current or 'none'} of the schema, this release needs "
+                f"{revisions.head()}: run `kilonova db upgrade`."
+            )
+
+    def _register(self) -> None:
+        with self._database.begin() as conn:
+            services.register(
+                conn, [(_BINARY, self._host, self._host, daemon.RELEASE)], new_uuid=new_uuid
+            )
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(self._heartbeat_interval_s):
+            self._heartbeats.heard(_BINARY, [self._host])
+
+
+def database_of(conf: cfg.ConfigOpts) -> Database:
+    """The database that `[database]` names."""
+    options = conf.database
+    return Database(
+        options.connection,
+        pool_size=options.pool_size,
+        connect_timeout_s=options.connect_timeout_s,
+        statement_timeout_s=options.statement_timeout_s,
+    )
+
+
+def limits(conf: cfg.ConfigOpts) -> Limits:
+    """Times and counts of flows, from `[conductor]`."""
+    options = conf.conductor
+    return Limits(
+        build_timeout_s=options.build_timeout_s,
+        operation_timeout_s=options.operation_timeout_s,
+        power_off_grace_s=options.power_off_grace_s,
+        build_attempts=options.build_attempts,
+        down_after_s=options.host_down_after_s,
+    )
+
+
+def main() -> int:
+    """The console script."""
+    conf = config.load(_PROGRAM, sys.argv[1:], _GROUPS)
+    log.setup(conf, _PROGRAM)
+    health = (conf.conductor.health_host, conf.conductor.health_port)
+    return daemon.run(_PROGRAM, ConductorDaemon(conf), health_address=health if health[1] else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

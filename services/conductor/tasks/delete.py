@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete: nothing of an instance is left but its row, marked deleted."""
+
+from sqlalchemy.engine import Connection
+
+from common.states import PowerState, VmState
+from services.conductor import claims
+from services.conductor.db import instances
+from services.conductor.db.journal_task import Task
+from services.conductor.journal.flow import Call, Commit, Flow, HostStep, OnHost, PointOfNoReturn
+from services.conductor.tasks.ground import Ground
+
+
+class Delete(Flow):
+    """Remove the guest, its ports and its claim.
+
+    (gone)   every step ran; where the host is down, the guest is removed when it comes back
+    ERROR    the host or the network service refused for good: the fault names the step and the
+             host. It may be deleted again
+    """
+
+    name = "delete"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.steps = (
+            PointOfNoReturn("its owner wants it gone"),
+            OnHost(self.destroy, event="compute_terminate_instance"),
+            Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
+            Commit(self.forget),
+        )
+
+    def destroy(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the host remove guest and disks. Again: nothing left to remove is fine."""
+        instance = self._ground.instance(conn, task)
+        if instance.host is None:
+            return None
+        return self._ground.order(
+            conn,
+            "destroy",
+            instance,
+            host=instance.host,
+            deadline_s=self._ground.limits.operation_timeout_s,
+            owable=True,
+        )
+
+    def delete_ports(self, task: Task) -> None:
+        """Delete the ports that were made, unbind the others. Again: what is gone is fine."""
+        self._ground.ports.unplug(task.instance_uuid)
+
+    def forget(self, conn: Connection, task: Task) -> None:
+        """Give the room back and mark the row. Again: cannot be, its commit is also its record."""
+        freed = claims.release(conn, task.instance_uuid)
+        now = self._ground.clock.now()
+        instances.change(
+            conn,
+            task.instance_uuid,
+            vm_state=VmState.DELETED,
+            task_state=None,
+            power_state=PowerState.NOSTATE,
+            progress=0,
+            terminated_at=now,
+            deleted_at=now,
+        )
+        task.after(lambda: self._ground.hosts_changed(freed))
+
+    def failed(self, conn: Connection, task: Task) -> None:
+        """ERROR, with the step and the host that refused."""
+        self._ground.rest_in_error(conn, task, str(task.reason))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every flow stands on: the neighbours it calls, its limits, and how it addresses hosts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.engine import Connection
+
+from common.clock import Clock
+from common.ids import NewUuid
+from common.objects.instance import Fault, Instance
+from common.objects.network import RequestedNetwork, VirtualInterface
+from common.rpc.compute import Compute
+from common.rpc.scheduler import Scheduler
+from services.conductor.db import instances, journal
+from services.conductor.db.journal_task import Task
+from services.conductor.journal.flow import HostStep
+
+# In `system_metadata` of an instance that asked for no network at all.
+NETWORKS_KEY, NO_NETWORKS = "networks", "none"
+
+
+class Ports(Protocol):
+    """What flows want of the network service (common/clients/network.py)."""
+
+    def plug(
+        self,
+        *,
+        instance: str,
+        project_id: str,
+        host: str,
+        zone: str,
+        requested: tuple[RequestedNetwork, ...],
+        security_groups: tuple[str, ...],
+    ) -> tuple[VirtualInterface, ...]:
+        """Make or bind ports. Again: the same ports."""
+
+    def unplug(self, instance: str) -> None:
+        """Delete what `plug` made. Again: fine."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times and counts that the operator sets; `down_after_s` of silence a host counts as down."""
+
+    build_timeout_s: float = 600
+    operation_timeout_s: float = 180
+    power_off_grace_s: int = 60
+    build_attempts: int = 3
+    down_after_s: float = 60
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Neighbours, limits, time and ids. `hosts_changed` tells the schedulers after a commit."""
+
+    scheduler: Scheduler
+    ports: Ports
+    hosts_changed: Callable[[Iterable[str]], None]
+    limits: Limits
+    clock: Clock
+    new_uuid: NewUuid
+
+    def instance(self, conn: Connection, task: Task) -> Instance:
+        """The task's instance as it is now."""
+        return instances.get_even_deleted(
+            conn, task.instance_uuid, down_after_s=self.limits.down_after_s
+        )
+
+    def order(
+        self,
+        conn: Connection,
+        method: str,
+        instance: Instance,
+        *,
+        host: str,
+        deadline_s: float,
+        owable: bool = False,
+        **arguments: Any,
+    ) -> HostStep:
+        """`method` of the Compute interface for `instance`, addressed to `host`."""
+        rpc_server, is_up = journal.address_of(conn, host, down_after_s=self.limits.down_after_s)
+        operation_id = self.new_uuid()
+        payload = Compute.encode_arguments(
+            method, op=operation_id, host=host, instance=instance, **arguments
+        )
+        return HostStep(operation_id, host, rpc_server, method, payload, deadline_s, owable, is_up)
+
+    def rest_in_error(self, conn: Connection, task: Task, message: str, **values: Any) -> None:
+        """Leave the instance in ERROR with a fault that says `message`."""
+        fault = Fault(code=500, message=message, created_at=self.clock.now())
+        instances.change(
+            conn, task.instance_uuid, vm_state="error", task_state=None, fault=fault, **values
+        )
+
+
+def has_networks(instance: Instance) -> bool:
+    """Whether the instance asked for networks, and so may have ports."""
+    return instance.system_metadata.get(NETWORKS_KEY) != NO_NETWORKS
