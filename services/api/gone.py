@@ -45,7 +45,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "PUT",
         "DELETE",
     ),
-    "/os-floating-ip-dns/{domain_id}/entries/{id}": (
+    "/os-floating-ip-dns/{id}/entries/{item}": (
         "GET",
         "PUT",
         "DELETE",
@@ -77,7 +77,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "GET",
         "POST",
     ),
-    "/servers/{server_id}/consoles/{id}": (
+    "/servers/{server_id}/consoles/{item}": (
         "GET",
         "DELETE",
     ),

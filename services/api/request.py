@@ -73,7 +73,7 @@ class EveryRequest:
             raise TooLarge()
         context.bound = log.bound(self._caller(req))
         context.bound.__enter__()
-        version = FIRST if context.is_legacy else microversion.negotiate(req)
+        version = FIRST if context.is_legacy else self._negotiated(req)
         context.version = None if context.is_legacy else f"{MAJOR}.{version}"
         _check_media_type(req)
         project, path = self._split(mounted[2])
@@ -103,6 +103,13 @@ class EveryRequest:
         bound = context.get("bound")
         if bound is not None:
             bound.__exit__(None, None, None)
+
+    def _negotiated(self, req: falcon.Request) -> int:
+        try:
+            return microversion.negotiate(req)
+        except microversion.NotOffered as refused:
+            req.context.version = refused.version  # the answer's headers echo it
+            raise
 
     def root(self, req: falcon.Request) -> str:
         """The URL that links begin with."""
