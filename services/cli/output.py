@@ -6,6 +6,7 @@ command names. What comes from the cloud is text, never markup or terminal contr
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from typing import Any
 
 import click
 import yaml  # type: ignore[import-untyped]
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -24,16 +27,25 @@ _GOOD = frozenset(("up", "enabled", "active", "done", "yes", "success", "healthy
 _BAD = frozenset(("down", "error", "failed", "undone", "no", "unhealthy", "disabled"))
 # Wide enough that a table is never folded when a program or a file takes it.
 _UNFOLDED = 2000
+_PROSE_WIDTH = 24
+# A table shows times to the second; programs get all of them.
+_FRACTION = re.compile(r"(T\d\d:\d\d:\d\d)\.\d+")
+_UNITS = {"mib": "MiB", "gib": "GiB", "ms": "ms", "s": "s", "vcpus": "vCPUs"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: the record's key, and its title. `coloured`: good green, bad red."""
+    """A column of a table: the record's key, and its title.
+
+    `coloured`: good green, bad red. `prose`: folded where there is little room. `extra`: left out
+    where there is too little.
+    """
 
     key: str
     title: str
     coloured: bool = False
-    no_wrap: bool = False
+    prose: bool = False
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,12 +60,8 @@ class Output:
         if self.format != "table":
             self._data(rows)
             return
-        table = Table(header_style="bold")
-        for column in columns:
-            table.add_column(column.title, no_wrap=column.no_wrap, overflow="fold")
-        for row in rows:
-            table.add_row(*(_cell(row.get(column.key), column.coloured) for column in columns))
-        console().print(table)
+        target = console()
+        target.print(_fitting(target, rows, columns))
 
     def one(self, record: Record, *tables: tuple[str, str, Sequence[Column]]) -> None:
         """One record. `tables` names keys that hold records of their own, shown below it as
@@ -62,12 +70,12 @@ class Output:
             self._data(record)
             return
         inner = {key for key, _, _ in tables}
-        table = Table(show_header=False)
+        table = Table(box=box.SIMPLE, show_header=False, pad_edge=False, collapse_padding=True)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in record.items():
             if key not in inner:
-                table.add_row(key.replace("_", " "), _cell(value, coloured=True))
+                table.add_row(_label(key), _cell(value, coloured=True))
         console().print(table)
         for key, title, columns in tables:
             if record[key]:
@@ -103,6 +111,31 @@ def console() -> Console:
     return Console(highlight=False, width=_UNFOLDED)
 
 
+def _fitting(target: Console, rows: Sequence[Record], columns: Sequence[Column]) -> Table:
+    """The table with as many columns as there is room for."""
+    shown = list(columns)
+    unlimited = target.options.update(width=_UNFOLDED)
+    while extra := [column for column in shown if column.extra]:
+        folded = _table(rows, shown, prose_width=_PROSE_WIDTH)
+        if Measurement.get(target, unlimited, folded).maximum <= target.width:
+            break
+        shown.remove(extra[-1])
+    return _table(rows, shown, prose_width=None)
+
+
+def _table(rows: Sequence[Record], columns: Sequence[Column], *, prose_width: int | None) -> Table:
+    """`prose_width` None: prose takes what is left."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
+    for column in columns:
+        if column.prose:
+            table.add_column(column.title, overflow="fold", width=prose_width)
+        else:
+            table.add_column(column.title, no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column.key), column.coloured) for column in columns))
+    return table
+
+
 def _cell(value: Any, coloured: bool) -> Text:
     text = _printable(_plain(value))
     style = ""
@@ -122,7 +155,12 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{k}={_plain(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_plain(item) for item in value)
-    return str(value)
+    return _FRACTION.sub(r"\1", str(value))
+
+
+def _label(key: str) -> str:
+    """`memory_mib` is called `memory MiB`."""
+    return " ".join(_UNITS.get(word, word) for word in key.split("_"))
 
 
 def _printable(text: str) -> str:

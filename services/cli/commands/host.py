@@ -11,16 +11,16 @@ from services.cli.output import Column, Output, Record, formatted
 
 _COLUMNS = (
     Column("host", "Host"),
-    Column("node", "Node"),
+    Column("node", "Node", extra=True),
     Column("status", "Status", coloured=True),
     Column("state", "State", coloured=True),
     Column("vcpus", "vCPUs"),
     Column("memory_mib", "Memory MiB"),
     Column("disk_gib", "Disk GiB"),
     Column("servers", "Servers"),
-    Column("disabled_reason", "Reason"),
+    Column("disabled_reason", "Reason", prose=True),
 )
-_SERVERS = (Column("id", "ID", no_wrap=True), Column("name", "Name"))
+_SERVERS = (Column("id", "ID"), Column("name", "Name"))
 
 
 @click.group()

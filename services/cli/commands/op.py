@@ -9,25 +9,25 @@ from services.cli.cloud import Cloud
 from services.cli.output import Column, Output, formatted
 
 _COLUMNS = (
-    Column("uuid", "ID", no_wrap=True),
+    Column("uuid", "ID"),
     Column("flow", "Flow"),
-    Column("instance_uuid", "Server", no_wrap=True),
+    Column("instance_uuid", "Server", extra=True),
     Column("state", "State", coloured=True),
     Column("step", "Step"),
     Column("host", "Host"),
-    Column("attempts", "Attempts"),
-    Column("deadline_at", "Deadline"),
-    Column("reason", "Reason"),
+    Column("attempts", "Attempts", extra=True),
+    Column("deadline_at", "Deadline", extra=True),
+    Column("reason", "Reason", prose=True),
 )
 _STEPS = (
     Column("step", "Step"),
     Column("direction", "Direction"),
     Column("attempt", "Attempt"),
     Column("host", "Host"),
-    Column("started_at", "Started"),
+    Column("started_at", "Started", extra=True),
     Column("finished_at", "Finished"),
     Column("outcome", "Outcome", coloured=True),
-    Column("reason", "Reason"),
+    Column("reason", "Reason", prose=True),
 )
 _FIELDS = (
     "uuid", "flow", "instance_uuid", "project_id", "request_id", "state", "direction", "step",

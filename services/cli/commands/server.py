@@ -10,22 +10,22 @@ from services.cli.failures import CommandError, ExitCode
 from services.cli.output import Column, Output, formatted
 
 _COLUMNS = (
-    Column("id", "ID", no_wrap=True),
+    Column("id", "ID", extra=True),
     Column("name", "Name"),
     Column("status", "Status", coloured=True),
-    Column("task", "Task"),
+    Column("task", "Task", extra=True),
     Column("host", "Host"),
-    Column("zone", "Zone"),
-    Column("addresses", "Addresses"),
-    Column("why", "Why"),
+    Column("zone", "Zone", extra=True),
+    Column("addresses", "Addresses", extra=True),
+    Column("why", "Why", prose=True),
 )
 _EVENTS = (
     Column("event", "Event"),
     Column("host", "Host"),
-    Column("started_at", "Started"),
+    Column("started_at", "Started", extra=True),
     Column("finished_at", "Finished"),
     Column("result", "Result", coloured=True),
-    Column("details", "Details"),
+    Column("details", "Details", prose=True),
 )
 
 

@@ -10,14 +10,14 @@ from services.cli.failures import CommandError, ExitCode
 from services.cli.output import Column, Output, Record, formatted
 
 _COLUMNS = (
-    Column("id", "ID", no_wrap=True),
-    Column("binary", "Binary", no_wrap=True),
+    Column("id", "ID", extra=True),
+    Column("binary", "Binary"),
     Column("host", "Host"),
     Column("zone", "Zone"),
     Column("status", "Status", coloured=True),
     Column("state", "State", coloured=True),
-    Column("last_seen_at", "Last seen"),
-    Column("disabled_reason", "Reason"),
+    Column("last_seen_at", "Last seen", extra=True),
+    Column("disabled_reason", "Reason", prose=True),
 )
 _binary = click.option(
     "--binary", default="nova-compute", show_default=True, help="Which of the host's services."

@@ -10,15 +10,15 @@ from services.cli.failures import ExitCode
 from services.cli.output import Column, Output, formatted
 
 _COLUMNS = (
-    Column("daemon", "Daemon", no_wrap=True),
+    Column("daemon", "Daemon"),
     Column("host", "Host"),
     Column("healthy", "Healthy", coloured=True),
     Column("latency_ms", "Latency ms"),
     Column("uptime", "Up for"),
-    Column("memory_mib", "Memory MiB"),
-    Column("pid", "PID"),
-    Column("release", "Release"),
-    Column("problem", "Problem"),
+    Column("memory_mib", "Memory MiB", extra=True),
+    Column("pid", "PID", extra=True),
+    Column("release", "Release", extra=True),
+    Column("problem", "Problem", prose=True),
 )
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """People get a table, programs get everything, and nothing drives the terminal."""
 
+import io
 import json
 
 import pytest
 import yaml
+from rich.console import Console
 
+from services.cli import output
 from services.cli.output import Column, Output
 
 ROWS = [
@@ -48,6 +51,22 @@ def test_a_record_shows_its_inner_records_as_a_table_of_their_own(capsys):
     assert "Parts" in shown
     assert "Number" in shown
     assert "Nothing" not in shown
+
+
+def test_where_there_is_little_room_extra_columns_go_and_prose_is_folded():
+    columns = (Column("id", "ID"), Column("more", "More", extra=True),
+               Column("why", "Why", prose=True))  # fmt: skip
+    row = {"id": "a" * 36, "more": "m" * 30, "why": "one two three four five six seven eight"}
+
+    def shown(width: int) -> list[str]:
+        console = Console(width=width, file=io.StringIO())
+        console.print(output._fitting(console, [row], columns))
+        return console.file.getvalue().split()
+
+    assert shown(200)[:3] == ["ID", "More", "Why"]
+    assert shown(70)[:2] == ["ID", "Why"]
+    assert "a" * 36 in shown(70)
+    assert "eight" in shown(70)
 
 
 def test_names_are_neither_markup_nor_terminal_control(capsys):
