@@ -136,9 +136,17 @@ class Cloud:
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
             out.close()
-        if wait:
-            for name in names or DAEMONS:
-                wait_until(lambda n=name: self.healthy(n), f"{name} is healthy", timeout_s=40)
+            # The others call the conductor as soon as they are there.
+            if wait and name in ("companion", "conductor"):
+                self._wait_healthy(name)
+        for name in (names or DAEMONS) if wait else ():
+            self._wait_healthy(name)
+
+    def _wait_healthy(self, name: str) -> None:
+        wait_until(
+            lambda: self.healthy(name) or self.has_died(name), f"{name} is healthy", timeout_s=40
+        )
+        assert not self.has_died(name), f"{name} died:\n{self.logs()}"
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of our commands to its end; what it printed."""
@@ -227,7 +235,7 @@ class Cloud:
     def seed(self) -> None:
         """A flavor, an image and a network, as `deploy/up` would make them."""
         admin = self.connect("admin")
-        admin.compute.create_flavor(name="tiny", ram=64, vcpus=1, disk=1, flavor_id="1")
+        admin.compute.create_flavor(name="tiny", ram=64, vcpus=1, disk=1, id="1")
         admin.image.create_image(
             name="guest", data=b"\0" * 4096, disk_format="raw", container_format="bare",
             visibility="public", wait=True, validate_checksum=False,

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from common.errors import Conflict
+from common.errors import Conflict, Invalid, NotFound
 from common.objects.instance import Instance
 from common.rpc.conductor.servers import Servers as ServersRpc
 from services.api.call import ApiCall
@@ -62,7 +62,10 @@ class Servers:
     def on_post(self, call: ApiCall) -> dict[str, Any]:
         """Create one or more servers."""
         request = new_servers(call, self._lookups)
-        created = self._servers.create(call.caller, request)
+        try:
+            created = self._servers.create(call.caller, request)
+        except NotFound as missing:  # what a body names and is not there makes the body wrong
+            raise Invalid(str(missing)) from missing
         first = created.uuids[0]
         call.location = call.links.self_href("servers", first)
         if is_true(call.body.get("return_reservation_id", False)):
