@@ -115,8 +115,7 @@ class Bus:
             endpoints,
             access_policy=oslo_messaging.DefaultRPCAccessPolicy,
         )
-        inner.conf.set_override("executor_thread_pool_size", threads)
-        served = RpcServer(inner)
+        served = RpcServer(inner, threads)
         self._servers.append(served)
         return served
 
@@ -130,13 +129,15 @@ class Bus:
 class RpcServer:
     """A running server of interfaces."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, threads: int) -> None:
         self._inner = inner
+        self._threads = threads
         self._stopped = False
 
     def start(self) -> None:
         """Begin to take messages."""
-        self._inner.start()
+        # Not by oslo.messaging's option: that one is shared by all servers of the process.
+        self._inner.start(override_pool_size=self._threads)
 
     def stop(self) -> None:
         """Take no more messages and wait for those under way. Again: nothing."""
