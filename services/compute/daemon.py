@@ -32,7 +32,9 @@ from services.compute.reporter import BINARY, Intervals, Reporter
 from services.compute.virt.fake import Behaviour, Director, FakeDriver, GuestMemory
 
 _PROGRAM = "kilonova-compute"
-_RPC_THREADS = 8  # messages only start operations, or read the end of a log
+# One thread keeps messages in order: a destroy must not overtake the build before it. None of them
+# takes long: they only start operations, or read the end of a log.
+_RPC_THREADS = 1
 # Fake hosts keep their uuid across restarts without a file for each.
 _FAKE_HOSTS = uuid.UUID("6f1f44a0-7a53-4c0c-9d57-2f4a0f9ac3a1")
 

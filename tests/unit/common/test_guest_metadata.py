@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents that guests read, version by version."""
+
+import json
+from datetime import date
+
+from common.guest_metadata import ec2_tree, openstack_tree
+from common.guest_metadata.network_data import network_data
+from common.guest_metadata.openstack_tree import TreeSettings
+from common.objects.guest_metadata import GuestMetadata
+from common.objects.keypair import Keypair
+from common.objects.network import FixedIp
+from tests.contracts.drivers.instances import make_instance, make_vif
+
+SETTINGS = TreeSettings(random_bytes=bytes)
+KEY = Keypair(user_id="u", name="mine", fingerprint="f", public_key="ssh-ed25519 AAAA me")
+STATIC = FixedIp(
+    address="10.0.0.5",
+    cidr="10.0.0.0/24",
+    gateway="10.0.0.1",
+    dns=("8.8.8.8",),
+    routes=({"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"},),
+    dhcp=False,
+)
+
+
+def guest(**values):
+    return GuestMetadata(instance=make_instance(**values))
+
+
+def meta_data(version, **values):
+    return openstack_tree.meta_data(guest(**values), version, SETTINGS)
+
+
+def test_each_version_adds_its_words():
+    first = set(meta_data("2012-08-10"))
+
+    assert set(meta_data("2013-04-04")) - first == {"random_seed"}
+    assert set(meta_data("2015-10-15")) - first == {"random_seed", "project_id"}
+    assert set(meta_data("latest")) - first == {
+        "random_seed", "project_id", "devices", "dedicated_cpus",
+    }  # fmt: skip
+
+
+def test_keys_and_metadata_are_there_only_when_the_server_has_them():
+    bare, full = meta_data("latest"), meta_data("latest", keypair=KEY, metadata={"a": "b"})
+
+    assert {"public_keys", "keys", "meta"}.isdisjoint(bare)
+    assert full["public_keys"] == {"mine": KEY.public_key}
+    assert full["keys"] == [{"name": "mine", "type": "ssh", "data": KEY.public_key}]
+    assert full["meta"] == {"a": "b"}
+
+
+def test_a_version_of_the_future_is_not_listed():
+    assert openstack_tree.listed_versions(date(2013, 5, 1)) == (
+        "2012-08-10", "2013-04-04", "latest",
+    )  # fmt: skip
+
+
+def test_network_data_is_answered_before_it_is_listed():
+    assert "network_data.json" not in openstack_tree.file_names(guest(), "2012-08-10", SETTINGS)
+    content = openstack_tree.file_content(guest(), "2012-08-10", "network_data.json", SETTINGS)
+
+    assert json.loads(content) == {}
+
+
+def test_unknown_versions_and_files_are_not_there():
+    for version, name in (
+        ("1999-01-01", "meta_data.json"), ("latest", "user_data"), ("latest", "../x"),
+    ):  # fmt: skip
+        assert openstack_tree.file_content(guest(), version, name, SETTINGS) is None
+
+
+def test_an_address_by_dhcp_is_left_to_the_dhcp_server():
+    document = network_data((make_vif(),))
+
+    assert document["links"][0]["mtu"] is None
+    assert document["networks"] == [
+        {
+            "id": "network0",
+            "type": "ipv4_dhcp",
+            "link": "tap3f0d3d8e-6a",
+            "network_id": make_vif().network_id,
+        }
+    ]
+    assert document["services"] == [{"type": "dns", "address": "8.8.8.8"}]
+
+
+def test_a_static_address_comes_with_its_routes():
+    document = network_data((make_vif(fixed_ips=(STATIC,)),))
+
+    assert document["links"][0]["mtu"] == 1450
+    network = document["networks"][0]
+    assert (network["type"], network["ip_address"], network["netmask"]) == (
+        "ipv4", "10.0.0.5", "255.255.255.0",
+    )  # fmt: skip
+    assert network["routes"] == [
+        {"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1"},
+        {"network": "10.9.0.0", "netmask": "255.255.0.0", "gateway": "10.0.0.9"},
+    ]
+
+
+def test_an_ipv6_netmask_is_written_out():
+    ip = FixedIp(address="2001:db8::5", version=6, cidr="2001:db8::/64", gateway="fe80::1",
+                 dhcp=False)  # fmt: skip
+    network = network_data((make_vif(fixed_ips=(ip,)),))["networks"][0]
+
+    assert network["netmask"] == "ffff:ffff:ffff:ffff::"
+    assert network["routes"][0] == {"network": "::", "netmask": "::", "gateway": "fe80::1"}
+
+
+def test_ec2_lists_folders_keys_and_files():
+    tree = ec2_tree.meta_data(guest(keypair=KEY, vifs=(make_vif(),)), "latest", SETTINGS)
+
+    listing = ec2_tree.lookup(tree, ()).splitlines()
+    assert listing == sorted(listing)
+    assert {"placement/", "public-keys/", "instance-id"} <= set(listing)
+    assert ec2_tree.lookup(tree, ("public-keys",)) == "0=mine"
+    assert ec2_tree.lookup(tree, ("public-keys", "0")) == "openssh-key"
+    assert ec2_tree.lookup(tree, ("public-keys", "0", "openssh-key")) == KEY.public_key
+    assert ec2_tree.lookup(tree, ("public-keys", "0", "_name")) is None
+    assert ec2_tree.lookup(tree, ("instance-id",)) == "i-00000007"
+    assert ec2_tree.lookup(tree, ("local-ipv4",)) == "10.0.0.5"
+    assert ec2_tree.lookup(tree, ("no", "such")) is None
+
+
+def test_old_ec2_versions_know_less():
+    tree = ec2_tree.meta_data(guest(), "1.0", SETTINGS)
+
+    assert "placement" not in tree
+    assert "instance-type" not in tree
