@@ -93,7 +93,7 @@ class Engine:
         def launch() -> None:
             for task, move in moved:
                 if move is not None:
-                    self._follow(task, move)
+                    self._hand_on(self._follow(task, move))
 
         return launch
 
