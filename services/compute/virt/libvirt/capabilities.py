@@ -63,12 +63,17 @@ def _kvm_works(connection: Any, state_folder: Path) -> bool:
     except (FileNotFoundError, msgspec.DecodeError):
         pass
     works = _prove(connection, state_folder)
-    kept.write_bytes(msgspec.json.encode(Verdict(boot_id, works)))
-    return works
+    if works is not None:
+        kept.write_bytes(msgspec.json.encode(Verdict(boot_id, works)))
+    return bool(works)
 
 
-def _prove(connection: Any, state_folder: Path) -> bool:
-    """Run the proof as a transient guest, which is gone when its power is cut."""
+def _prove(connection: Any, state_folder: Path) -> bool | None:
+    """Run the proof as a transient guest, which is gone when its power is cut.
+
+    None when it could not be started: that may have other reasons than KVM, such as a folder that
+    QEMU's user cannot enter, and is tried again at the next start.
+    """
     with tempfile.TemporaryDirectory(dir=state_folder, prefix="kvm-proof-") as folder:
         Path(folder).chmod(0o777)  # QEMU may run as another user
         disk, log = Path(folder, "disk"), Path(folder, "serial")
@@ -77,8 +82,8 @@ def _prove(connection: Any, state_folder: Path) -> bool:
         try:
             domain = connection.createXML(_proof_xml(disk, log), 0)
         except libvirt.libvirtError as refused:
-            LOG.info("KVM does not start a guest: %s", refused)
-            return False
+            LOG.warning("The guest that shall prove KVM does not start: %s", refused)
+            return None
         try:
             return _wait_for_proof(domain, log)
         finally:
