@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A companion without a server: the application, called by falcon's test client."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -55,6 +56,8 @@ class Cloud:
         token = token or (self.token(user) if user else None)
         if token:
             headers["X-Auth-Token"] = token
+        if "Content-Type" in headers and "json" in options:
+            options["body"] = json.dumps(options.pop("json"))
         return self.client.simulate_request(method, path, headers=headers, **options)
 
     def get(self, path, **options):

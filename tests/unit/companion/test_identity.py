@@ -25,7 +25,7 @@ def test_a_project_token_names_user_project_roles_and_every_service(cloud):
     assert {e["url"] for e in network["endpoints"]} == {ENDPOINTS["network"]}
 
 
-@pytest.mark.parametrize("scope, key", [
+@pytest.mark.parametrize(("scope", "key"), [
     ({"system": {"all": True}}, "system"), ({"domain": {"id": "default"}}, "domain"),
 ])  # fmt: skip
 def test_an_administrator_gets_tokens_for_system_and_domain(cloud, scope, key):
@@ -43,7 +43,7 @@ def test_a_token_without_scope_has_no_roles_and_no_catalogue(cloud):
     assert not {"project", "roles", "catalog"} & set(made.json["token"])
 
 
-@pytest.mark.parametrize("name, password, scope", [
+@pytest.mark.parametrize(("name", "password", "scope"), [
     ("admin", "wrong", project_scope("admin")), ("nobody", "admin-pw", project_scope("admin")),
     ("demo", "demo-pw", project_scope("admin")), ("demo", "demo-pw", {"system": {"all": True}}),
     ("demo", "demo-pw", project_scope("missing")), ("admin", "x" * 10_000, None),
@@ -129,7 +129,7 @@ def test_users_change_their_own_password_by_naming_the_old_one(cloud):
     assert cloud.login("eve", "next").status_code == 201
 
 
-@pytest.mark.parametrize("plural, singular, body", [
+@pytest.mark.parametrize(("plural", "singular", "body"), [
     ("projects", "project", {"name": "p", "description": "d"}),
     ("users", "user", {"name": "u", "password": "x", "email": "u@example.org"}),
     ("roles", "role", {"name": "r"}), ("domains", "domain", {"name": "d", "enabled": False}),
@@ -169,7 +169,7 @@ def test_ordinary_users_see_themselves_only(cloud, plural):
     assert cloud.get(f"{V3}/{plural}/{other}", user="demo").status_code == 403
 
 
-@pytest.mark.parametrize("method, path, body", [
+@pytest.mark.parametrize(("method", "path", "body"), [
     ("POST", "projects", {"project": {"name": "x"}}), ("POST", "users", {"user": {"name": "x"}}),
     ("GET", "roles", None), ("GET", "services", None), ("GET", "role_assignments", None),
     ("DELETE", "regions/RegionOne", None), ("PATCH", "domains/default", {"domain": {}}),

@@ -63,10 +63,13 @@ def foreign_networks(namespace: Namespace) -> list[ipaddress.IPv4Network]:
 
 def _ours(namespace: Namespace) -> dict[str, dict[str, Any]]:
     """Our bridges as they are, with their addresses."""
-    links = namespace.json("ip", "-j", "addr", "show", "type", "bridge")
-    return {
-        link["ifname"]: link for link in links if str(link.get("ifalias", "")).startswith(_ALIAS)
-    }
+    # `ip` prints the alias with links only, the addresses with addresses only.
+    links = namespace.json("ip", "-j", "-d", "link", "show", "type", "bridge")
+    ours = {
+        link["ifname"] for link in links if str(link.get("ifalias", "")).startswith(_ALIAS)
+    }  # fmt: skip
+    addresses = namespace.json("ip", "-j", "addr", "show", "type", "bridge")
+    return {link["ifname"]: link for link in addresses if link.get("ifname") in ours}
 
 
 def _changes(bridge: Bridge, known: dict[str, Any] | None) -> list[str]:
