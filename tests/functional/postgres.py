@@ -35,9 +35,13 @@ __all__ = [
 
 
 class Postgres:
-    """A cluster in a temporary folder, owned and run by `postgres` where we are root."""
+    """A cluster in a temporary folder, owned and run by `postgres` where we are root.
 
-    def __init__(self) -> None:
+    `durable`: sync to disk as a real one does, for benchmarks.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="kn-pg-", dir="/tmp"))
         self._as_owner: list[str] = []
         if os.getuid() == 0:
@@ -59,10 +63,11 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
+        hurried = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         options = (
-            f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
-            " -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
-            " -c shared_buffers=64MB -c autovacuum_naptime=5s"
+            f"-c listen_addresses='' -c unix_socket_directories={self.folder}"
+            " -c max_connections=200 -c shared_buffers=64MB -c autovacuum_naptime=5s "
+            + ("" if self._durable else hurried)
         )
         self._run(
             "pg_ctl", "-D", self._data, "-l", self._data / "log", "-w", "-o", options, "start"

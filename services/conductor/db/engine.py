@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy import exc as sa
 from sqlalchemy.engine import Connection, Engine
 
 from common.errors import Invalid, Unavailable
+from common.observability import counters
 
 # SQLSTATE classes by which PostgreSQL says that it cannot work now: connection exceptions,
 # too many connections, shutting down or starting up, disk full or out of memory.
@@ -27,6 +28,10 @@ _CLIENTS_FAULT = {
 }
 
 _encoder = msgspec.json.Encoder()
+
+
+def _count(*_: object) -> None:
+    counters.count("sql_statements")
 
 
 def _encode(value: object) -> str:
