@@ -69,6 +69,7 @@ class Database:
                 "tcp_user_timeout": 10_000,
             },
         )
+        event.listen(self.engine, "before_cursor_execute", _count)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
