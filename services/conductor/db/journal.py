@@ -74,7 +74,8 @@ _TIMES = {
 }
 _INSERT = insert(tasks).values(
     **{name: bindparam(name) for name in (
-        "uuid", "flow", "instance_uuid", "context", "params", "secret", "abort_requested", *_SAVED,
+        "uuid", "flow", "instance_uuid", "context", "params", "secret", "abort_requested", "steps",
+        *_SAVED,
     )},
     **_TIMES,
 )  # fmt: skip
@@ -121,6 +122,7 @@ def add(conn: Connection, new: Iterable[tuple[Task, Move | None]], lease: Lease)
                     "abort_requested",
                 )},
                 **_values(task, move or Move(), lease),
+                "steps": [] if move is None else move.entries,
             }
             for task, move in new
         ],

@@ -20,7 +20,9 @@ from services.conductor.db.journal_task import Direction, Move, State, StepEntry
 from services.conductor.journal.flow import (
     Call,
     Commit,
+    CommitFn,
     Flow,
+    HostFn,
     HostStep,
     OnHost,
     PointOfNoReturn,
@@ -143,8 +145,7 @@ class Stepper:
             self._next(task)
         elif isinstance(step, Commit):
             self._begin(task)
-            result, error = self._commit(conn, task, step, failures)
-            self._take_in(task, move, Outcome(result, error))
+            self._commit(conn, task, move, step.run, failures)
         elif isinstance(step, Call):
             if step.when(task):
                 self._begin(task)
@@ -153,7 +154,7 @@ class Stepper:
                 self._next(task)
         else:
             self._begin(task)
-            self._send(task, move, step.run(conn, task))
+            self._order(conn, task, move, step.run, failures)
 
     def _undo(self, conn: Connection, task: Task, move: Move, failures: Failures) -> None:
         if task.rewind_to is not None and task.step_index < task.rewind_to:
@@ -170,26 +171,39 @@ class Stepper:
             self._next(task)
         elif isinstance(step, Commit):
             self._begin(task)
-            result, error = self._commit(conn, task, step, failures)
-            self._take_in(task, move, Outcome(result, error))
+            self._commit(conn, task, move, step.undo, failures)
         elif isinstance(step, Call):
             self._begin(task)
             move.keep_lease = True
         else:
             self._begin(task)
-            self._send(task, move, step.reverse(conn, task))
+            self._order(conn, task, move, step.reverse, failures)
 
     def _commit(
-        self, conn: Connection, task: Task, step: Commit, failures: Failures
-    ) -> tuple[Any, KilonovaError | None]:
+        self, conn: Connection, task: Task, move: Move, run: CommitFn, failures: Failures
+    ) -> None:
         key = (task.direction, task.step_index)
         if key in failures:
-            return None, failures[key]
-        run = step.undo if task.direction is Direction.UNDO else step.run
+            self._take_in(task, move, Outcome(error=failures[key]))
+            return
         try:
-            return msgspec.to_builtins(run(conn, task)) if run else None, None
+            result = msgspec.to_builtins(run(conn, task))
         except KilonovaError as refused:
             raise StepFailed(key, refused) from refused
+        self._take_in(task, move, Outcome(result))
+
+    def _order(
+        self, conn: Connection, task: Task, move: Move, describe: HostFn, failures: Failures
+    ) -> None:
+        key = (task.direction, task.step_index)
+        if key in failures:
+            self._take_in(task, move, Outcome(error=failures[key]))
+            return
+        try:
+            order = describe(conn, task)
+        except KilonovaError as refused:
+            raise StepFailed(key, refused) from refused
+        self._send(task, move, order)
 
     def _send(self, task: Task, move: Move, order: HostStep | None) -> None:
         if order is None:
