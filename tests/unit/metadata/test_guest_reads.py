@@ -2,9 +2,12 @@
 """A guest reads the trees of the contract, and nothing else."""
 
 from datetime import date
+from urllib.parse import quote
 
 import pytest
 from falcon import testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.metadata.guest import ADDRESS, UUID, KnowsGuests, make_guest, make_service
 
@@ -119,3 +122,16 @@ def test_an_ipv4_guest_is_known_on_a_listener_of_both_families():
     answer = client().simulate_get("/openstack/latest", remote_addr=f"::ffff:{ADDRESS}")
 
     assert answer.status_code == 200
+
+
+_PARTS = st.sampled_from(
+    ["openstack", "ec2", "latest", "2009-04-04", "2012-08-10", "meta-data", "public-keys", "0",
+     "..", "_name", "meta_data.json", "block-device-mapping", "password", "content"]
+)  # fmt: skip
+
+
+@given(st.lists(_PARTS | st.text(max_size=8), max_size=6))
+def test_whatever_a_guest_asks_it_gets_an_answer_or_404(parts):
+    path = "/" + "/".join(quote(part) for part in parts)
+
+    assert get(path).status_code in (200, 404)
