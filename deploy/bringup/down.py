@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`deploy/down`: stop a cloud; with `purge`, remove all that `up` made.
+
+Debian packages stay: others may use them by now.
+"""
+
+import shutil
+
+from deploy.bringup import preflight
+from deploy.bringup.cloud import Cloud, settings_file
+from deploy.bringup.commands import succeeds
+from deploy.bringup.failures import Failed
+from deploy.bringup.paths import Paths
+from deploy.bringup.progress import Progress
+
+_BACKENDS = ("libvirt", "rabbitmq", "postgresql")
+
+
+def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
+    """Stop daemons, then guests, then backends. Again: what is gone is passed over."""
+    preflight.need_root()
+    if not settings_file(paths).exists():
+        if purge:
+            _remove_folders(paths)
+        print(f"There is no cloud in {paths.state}.")
+        return
+    cloud = Cloud.known(paths)
+    names = cloud.runner.names()
+    daemons = [name for name in names if name not in _BACKENDS]
+    for name in reversed(daemons):
+        with progress.step(f"Stop kilonova-{name}"):
+            cloud.runner.stop(name)
+    if purge and cloud.settings.has_libvirt:
+        with progress.step("Remove networks"):
+            _remove_networks(cloud)
+    if cloud.settings.has_libvirt:
+        with progress.step("Stop guests"):
+            cloud.libvirt.stop_guests()
+    for name in _BACKENDS:
+        if name in names:
+            with progress.step(f"Stop {name}"):
+                cloud.runner.stop(name)
+    if cloud.settings.has_libvirt:
+        cloud.libvirt.end_log_daemon()
+    if purge:
+        with progress.step("Remove everything that was made"):
+            for name in names:
+                cloud.runner.forget(name)
+            if cloud.settings.has_libvirt:
+                cloud.libvirt.remove()
+            _remove_folders(paths)
+
+
+def _remove_networks(cloud: Cloud) -> None:
+    """The companion knows what it made; without its program the namespace goes anyway."""
+    files = cloud.daemons.config_files("companion")
+    options = [word for file in files for word in ("--config-file", str(file))]
+    program = cloud.paths.venv / "bin" / "kilonova-companion"
+    if not succeeds(program, "purge-network", *options, timeout_s=60) and (
+        not cloud.settings.namespace
+    ):
+        raise Failed("kilonova-companion purge-network failed; run it by hand to see why")
+
+
+def _remove_folders(paths: Paths) -> None:
+    for folder in (paths.run, paths.etc, paths.log, paths.state):
+        shutil.rmtree(folder, ignore_errors=True)
+    if paths.prefix is not None and paths.prefix.is_dir() and not any(paths.prefix.iterdir()):
+        paths.prefix.rmdir()

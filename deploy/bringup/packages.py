@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages that a cloud, or the tests, need."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.bringup.commands import run
+from deploy.bringup.failures import Failed
+
+BASE = (
+    "python3", "python3-venv", "postgresql", "rabbitmq-server", "iproute2", "procps", "util-linux",
+)  # fmt: skip
+LIBVIRT = (
+    "qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base",
+    "nftables", "genisoimage", "openssh-client",
+    # the Python binding is compiled
+    "libvirt-dev", "python3-dev", "gcc", "pkg-config",
+    # the guest image
+    "busybox-static", "cpio", "mtools", "dosfstools", "syslinux", "syslinux-common", "e2fsprogs",
+    "kmod",
+)  # fmt: skip
+TESTS = ("git", "systemd", "tini")
+
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_DENY = "#!/bin/sh\n# for the time of kilonova's deploy/up: start no service\nexit 101\n"
+
+
+def missing(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are not installed."""
+    if shutil.which("dpkg-query") is None:
+        raise Failed("This is no Debian: there is no dpkg. kilonova's deploy/up needs Debian 12.")
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    installed = {
+        line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")
+    }
+    return [package for package in packages if package not in installed]
+
+
+def install(packages: Sequence[str]) -> list[str]:
+    """Install what is missing; the names of what was. Raises: Failed.
+
+    Services of the packages are not started: the cloud runs its own.
+    """
+    wanted = missing(packages)
+    if not wanted:
+        return []
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with _no_service_starts():
+        run("apt-get", "update", "-q", timeout_s=300, env=environment)
+        run("apt-get", "install", "-qy", "--no-install-recommends", *wanted,
+            timeout_s=1200, env=environment)  # fmt: skip
+    return wanted
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """invoke-rc.d asks this file; somebody else's is left as it is."""
+    if _POLICY.exists() and _POLICY.read_text() != _DENY:
+        yield
+        return
+    _POLICY.write_text(_DENY)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)

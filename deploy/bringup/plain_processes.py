@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs below keepers: what runs a cloud where systemd is not PID 1."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from deploy.bringup.failures import Failed
+from deploy.bringup.paths import write
+from deploy.bringup.program import Kept, Program
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+_STARTS_WITHIN_S = 10.0
+
+
+class PlainProcesses:
+    """Starts, stops and finds programs; each has a keeper whose files are in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self, program: Program) -> bool:
+        """See to it that the program is kept as described; whether it had to be (re)started."""
+        fingerprint = program.fingerprint()
+        known = self.state(program.name)
+        if known.is_kept and known.fingerprint == fingerprint:
+            return False
+        if known.is_kept:
+            self.stop(program.name)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        specification = self._file(program.name, "json")
+        write(specification, json.dumps(asdict(program) | {"fingerprint": fingerprint}), 0o600)
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_KEEPER), str(specification)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._complaints(),
+            start_new_session=True,
+            cwd="/",
+        )
+        self._wait(lambda: self.state(program.name).is_kept, _STARTS_WITHIN_S, program.name)
+        return True
+
+    def stop(self, name: str) -> bool:
+        """Stop program and keeper; returns when both are gone. Whether there was anything."""
+        known = self.state(name)
+        if not known.is_kept:
+            return False
+        specification = json.loads(self._file(name, "json").read_text())
+        keeper = json.loads(self._file(name, "state").read_text())["keeper"]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGTERM)
+        patience_s = specification["stop_grace_s"] + 10.0
+        self._wait(lambda: not self._is_locked(name), patience_s, name)
+        return True
+
+    def forget(self, name: str) -> None:
+        """Stop a program and remove what says how to run it."""
+        self.stop(name)
+        for suffix in ("json", "state", "lock"):
+            self._file(name, suffix).unlink(missing_ok=True)
+
+    def state(self, name: str) -> Kept:
+        """What is known of a program."""
+        if not self._is_locked(name):
+            return Kept()
+        try:
+            state = json.loads(self._file(name, "state").read_text())
+        except (OSError, ValueError):
+            return Kept()
+        return Kept(
+            pid=state["pid"],
+            restarts=state["restarts"],
+            last_exit=state["last_exit"],
+            fingerprint=state["fingerprint"],
+            is_kept=True,
+        )
+
+    def names(self) -> list[str]:
+        """Programs that were started here and not forgotten."""
+        return sorted(file.stem for file in self._folder.glob("*.json"))
+
+    def _file(self, name: str, suffix: str) -> Path:
+        return self._folder / f"{name}.{suffix}"
+
+    def _complaints(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self._folder / "keepers.log", flags, 0o600)
+
+    def _is_locked(self, name: str) -> bool:
+        file = self._file(name, "lock")
+        if not file.exists():
+            return False
+        with file.open("r") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _wait(self, condition: Callable[[], bool], within_s: float, name: str) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Failed(f"The keeper of {name} does not react; see {self._folder}/keepers.log")
+            time.sleep(0.02)

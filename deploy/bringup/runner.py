@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps programs running: systemd where it is PID 1, else keepers of our own."""
+
+from pathlib import Path
+from typing import Protocol
+
+from deploy.bringup.paths import Paths
+from deploy.bringup.plain_processes import PlainProcesses
+from deploy.bringup.program import Kept, Program
+from deploy.bringup.systemd_units import SystemdUnits
+
+
+class Runner(Protocol):
+    """Keeps programs by name."""
+
+    def start(self, program: Program) -> bool:
+        """Have it kept as described; whether it had to be (re)started."""
+
+    def stop(self, name: str) -> bool:
+        """Stop it, and return when it is gone; whether it ran."""
+
+    def forget(self, name: str) -> None:
+        """Stop it and remove how it is run."""
+
+    def state(self, name: str) -> Kept:
+        """How it runs."""
+
+    def names(self) -> list[str]:
+        """Programs that were started and not forgotten."""
+
+
+def has_systemd() -> bool:
+    """Whether systemd is PID 1."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def choose(paths: Paths) -> Runner:
+    """What this machine offers. A cloud with a prefix of its own never touches the system."""
+    if has_systemd() and paths.prefix is None:
+        return SystemdUnits(paths)
+    return PlainProcesses(paths.run / "programs")

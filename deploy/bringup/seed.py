@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a new cloud offers its users: flavors, a network, rules for ssh and ping, an image.
+
+Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML IMAGE`. It speaks
+the public APIs only. Again: what is there stays as it is, also where the operator changed it.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import openstack
+from openstack.connection import Connection
+
+# name, vCPUs, MiB of memory, GiB of disk
+FLAVORS = (
+    ("m1.nano", 1, 128, 1),
+    ("m1.micro", 1, 256, 1),
+    ("m1.tiny", 1, 512, 1),
+    ("m1.small", 1, 2048, 20),
+    ("m1.medium", 2, 4096, 40),
+    ("m1.large", 4, 8192, 80),
+)
+_NETWORK, _IMAGE = "private", "guest"
+_CIDR = "10.77.0.0/16"
+_DIGEST = "kilonova_digest"
+
+
+def seed(clouds_yaml: Path, image: Path) -> None:
+    """Make what is missing."""
+    config = openstack.config.OpenStackConfig(
+        config_files=[str(clouds_yaml)], secure_files=[], vendor_files=[], load_envvars=False
+    )
+    admin = Connection(config=config.get_one("kilonova-admin"))
+    demo = Connection(config=config.get_one("kilonova"))
+    ensure_flavors(admin)
+    ensure_network(admin)
+    ensure_rules(demo)
+    ensure_image(admin, image)
+
+
+def ensure_flavors(admin: Connection) -> None:
+    """The usual sizes, numbered from 1."""
+    known = {flavor.name for flavor in admin.compute.flavors()}
+    for number, (name, vcpus, memory_mib, disk_gib) in enumerate(FLAVORS, start=1):
+        if name not in known:
+            admin.compute.create_flavor(
+                name=name, vcpus=vcpus, ram=memory_mib, disk=disk_gib, flavor_id=str(number)
+            )
+
+
+def ensure_network(admin: Connection) -> None:
+    """A network that every project may use."""
+    network = admin.network.find_network(_NETWORK)
+    if network is None:
+        network = admin.network.create_network(name=_NETWORK, is_shared=True)
+    if not list(admin.network.subnets(network_id=network.id)):
+        admin.network.create_subnet(
+            network_id=network.id, name=_NETWORK, ip_version=4, cidr=_CIDR, is_dhcp_enabled=True
+        )
+
+
+def ensure_rules(demo: Connection) -> None:
+    """ssh and ping from everywhere, in the demo project's default group."""
+    project = demo.current_project_id
+    groups = demo.network.security_groups(name="default", project_id=project)
+    group = next(group for group in groups if group.project_id == project)
+    known = {
+        (rule.protocol, rule.port_range_min)
+        for rule in demo.network.security_group_rules(security_group_id=group.id)
+        if rule.direction == "ingress"
+    }
+    for protocol, port in (("icmp", None), ("tcp", 22)):
+        if (protocol, port) not in known:
+            demo.network.create_security_group_rule(
+                security_group_id=group.id, direction="ingress", ethertype="IPv4",
+                protocol=protocol, port_range_min=port, port_range_max=port,
+                remote_ip_prefix="0.0.0.0/0",
+            )  # fmt: skip
+
+
+def ensure_image(admin: Connection, file: Path) -> None:
+    """The guest image; one of another digest replaces ours, and no one else's."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    ours = [
+        image for image in admin.image.images(name=_IMAGE) if _DIGEST in (image.properties or {})
+    ]
+    if any(i.properties[_DIGEST] == digest and i.status == "active" for i in ours):
+        return
+    is_qcow2 = file.suffix == ".qcow2"
+    attributes: dict[str, Any] = {_DIGEST: digest}
+    admin.image.create_image(
+        name=_IMAGE, filename=str(file), disk_format="qcow2" if is_qcow2 else "raw",
+        container_format="bare", visibility="public", wait=True, allow_duplicates=True,
+        min_ram=80 if is_qcow2 else 0, validate_checksum=False,
+        **attributes,
+    )  # fmt: skip
+    for image in ours:
+        admin.image.delete_image(image.id)
+
+
+if __name__ == "__main__":
+    seed(Path(sys.argv[1]), Path(sys.argv[2]))

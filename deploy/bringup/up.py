@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`deploy/up`: a cloud on this machine, from nothing or from whatever is left of it.
+
+Each step looks at what is there and does only what is missing, so that the command can be repeated
+at any time and after any interruption.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from deploy.bringup import guest_image, packages, passwords, preflight, settings, virtual_env
+from deploy.bringup.cloud import Cloud, passwords_file, settings_file
+from deploy.bringup.commands import run
+from deploy.bringup.paths import REPOSITORY, Paths
+from deploy.bringup.program import Program
+from deploy.bringup.progress import Progress
+from deploy.bringup.runner import has_systemd
+from deploy.bringup.settings import Settings
+
+_BACKEND_WITHIN_S = 60
+_DAEMON_WITHIN_S = 60
+_NEEDED_GIB = 3.0
+
+
+def up(
+    paths: Paths,
+    *,
+    drivers: Sequence[str],
+    fake_hosts: int | None,
+    ports: dict[str, int],
+    progress: Progress,
+) -> Cloud:
+    """Bring the cloud up. Raises: Failed."""
+    preflight.need_root()
+    preflight.need_space(paths.state, _NEEDED_GIB)
+    in_own_network = not (has_systemd() and paths.prefix is None)
+    chosen = settings.merged(
+        settings.load(settings_file(paths)),
+        Settings(namespace=paths.tag if in_own_network else ""),
+        drivers=drivers,
+        fake_hosts=fake_hosts,
+        ports=ports,
+    )
+    _install(paths, chosen, progress)
+    paths.make()
+    cloud = Cloud(paths, chosen, passwords.ensure(passwords_file(paths)))
+    _check_ports(cloud)
+    settings.save(settings_file(paths), chosen)
+    _start_backends(cloud, progress)
+    with progress.step("Configuration"):
+        cloud.configuration.write(cloud.backends())
+    _prepare_stores(cloud, progress)
+    _start_daemons(cloud, progress)
+    _offer(cloud, progress)
+    return cloud
+
+
+def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
+    wanted = (*packages.BASE, *(packages.LIBVIRT if chosen.has_libvirt else ()))
+    with progress.step("Debian packages") as step:
+        installed = packages.install(wanted)
+        step.note(f"{len(installed)} installed" if installed else "all there")
+    with progress.step("Python environment") as step:
+        paths.state.mkdir(parents=True, exist_ok=True)
+        fresh = virtual_env.ensure(
+            paths.venv,
+            paths.state / "stamps" / "venv",
+            extras=["libvirt"] if chosen.has_libvirt else [],
+            more=["python-openstackclient>=7.0"],
+        )
+        step.note("installed" if fresh else "all there")
+
+
+def _check_ports(cloud: Cloud) -> None:
+    used = set(cloud.daemons.names()) | {"postgresql", "rabbitmq", "rabbitmq-dist"}
+    if cloud.settings.has_libvirt:
+        used |= {"metadata-health"}
+        used -= {"metadata"} if cloud.settings.namespace else set()
+
+    def is_ours(name: str) -> bool:
+        program = {"rabbitmq-dist": "rabbitmq", "metadata-health": "metadata"}.get(name, name)
+        return cloud.runner.state(program).is_kept
+
+    ports = [(name, port) for name, port in cloud.settings.ports.items() if name in used]
+    preflight.need_ports(ports, is_ours)
+
+
+def _start_backends(cloud: Cloud, progress: Progress) -> None:
+    started: list[tuple[Program, str]] = []
+    with progress.step("PostgreSQL, its data") as step:
+        cloud.postgresql.prepare()
+        step.note(str(cloud.paths.state / "postgresql"))
+    cloud.rabbitmq.prepare(
+        password=cloud.passwords["broker"], cookie=cloud.passwords["erlang_cookie"]
+    )
+    started.append((cloud.postgresql.program(), "PostgreSQL"))
+    started.append((cloud.rabbitmq.program(), "RabbitMQ"))
+    if cloud.settings.has_libvirt and cloud.libvirt.is_private:
+        cloud.libvirt.prepare()
+        started.append((cloud.libvirt.program(), "libvirt"))
+    # all at once: RabbitMQ takes its time
+    for program, _ in started:
+        cloud.start(program)
+    health = cloud.backend_health()
+    if cloud.settings.has_libvirt:
+        with progress.step("Guest image") as step:
+            step.note(guest_image.ensure(cloud.paths.state / "guest-image"))
+    for program, title in started:
+        with progress.step(title):
+            cloud.wait(program, health[program.name], within_s=_BACKEND_WITHIN_S)
+
+
+def _prepare_stores(cloud: Cloud, progress: Progress) -> None:
+    """The schema, and users and services; both commands can be repeated."""
+    binaries = cloud.paths.venv / "bin"
+    with progress.step("Database schema, users, services"):
+        cloud.postgresql.make_database(cloud.passwords["database"])
+        commands = (
+            ("kilonova", "db", "upgrade", *_files(cloud, "conductor")),
+            ("kilonova-companion", "bootstrap", *_files(cloud, "companion")),
+        )
+        with ThreadPoolExecutor(len(commands)) as pool:
+            done = [pool.submit(run, binaries / c[0], *c[1:], timeout_s=120) for c in commands]
+            for each in done:
+                each.result()
+
+
+def _files(cloud: Cloud, daemon: str) -> list[str]:
+    files = cloud.daemons.config_files(daemon)
+    return [word for file in files for word in ("--config-file", str(file))]
+
+
+def _start_daemons(cloud: Cloud, progress: Progress) -> None:
+    programs = {name: cloud.daemons.program(name) for name in cloud.daemons.names()}
+    for name in set(cloud.runner.names()) - set(programs) - set(cloud.backend_health()):
+        cloud.runner.forget(name)
+    for program in programs.values():
+        cloud.start(program)
+    for name, program in programs.items():
+        with progress.step(f"kilonova-{name}"):
+            cloud.wait(program, partial(cloud.daemons.health, name), within_s=_DAEMON_WITHIN_S)
+
+
+def _offer(cloud: Cloud, progress: Progress) -> None:
+    folder = cloud.paths.state / "guest-image"
+    if cloud.settings.has_libvirt:
+        image = guest_image.file(folder)
+    else:
+        image = guest_image.placeholder(folder)
+    with progress.step("Flavors, network, image"):
+        run(
+            cloud.paths.venv / "bin" / "python", "-m", "deploy.bringup.seed",
+            cloud.paths.clouds_yaml, image,
+            timeout_s=180, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+
+
+def what_next(cloud: Cloud) -> str:
+    """What to type now."""
+    paths = cloud.paths
+    option = f" --prefix {paths.prefix}" if paths.prefix else ""
+    deploy = REPOSITORY / "deploy"
+    ssh = f"    {deploy}/ssh{option} first\n" if cloud.settings.has_libvirt else ""
+    return (
+        "\nThe cloud is up. Next:\n\n"
+        f"    export PATH={paths.venv}/bin:$PATH\n"
+        f"    export OS_CLIENT_CONFIG_FILE={paths.clouds_yaml} OS_CLOUD=kilonova\n"
+        "    openstack keypair create --public-key ~/.ssh/id_ed25519.pub mine\n"
+        "    openstack server create --flavor m1.nano --image guest --network private \\\n"
+        "        --key-name mine --wait first\n"
+        "    openstack console log show first\n"
+        f"{ssh}"
+        "    OS_CLOUD=kilonova-admin kilonova status\n\n"
+        f"{deploy}/status{option} shows what runs, {deploy}/down{option} stops it.\n"
+    )
