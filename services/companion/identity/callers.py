@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who calls: the token of a request, checked once, before the responder runs."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from services.companion.web.faults import Fault
 _REQUIRED = "The request you have made requires authentication."
 # No token of ours is longer; hashing megabytes for a stranger is work for nothing.
 _LONGEST_TOKEN = 255
+_KEPT_S = 5.0
+_MOST_KEPT = 1024
+_NEW_TOKEN = "/identity/v3/auth/tokens"
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,18 @@ class Caller:
 class Callers:
     """falcon middleware: puts a `Caller` into `req.context.caller`.
 
-    `public` of a resource names the methods that need no token.
+    `public` of a resource names the methods that need no token. What was found for a token is kept
+    for seconds; every change by the Identity API forgets all of it, so that a role taken away
+    counts at once. Only another process (bootstrap) may go unnoticed, for that long.
     """
 
     def __init__(self, store: Store, clock: Clock, public_url: str) -> None:
         self._store = store
         self._clock = clock
         self._public_url = public_url.rstrip("/")
+        self._known: dict[str, tuple[float, Caller]] = {}
+        self._changes = 0
+        self._lock = threading.Lock()
 
     def process_request(self, req: falcon.Request, _: falcon.Response) -> None:
         """Note the URL that links in answers begin with."""
@@ -96,11 +105,36 @@ class Callers:
         given = req.get_header("X-Auth-Token") or ""
         if not given or len(given) > _LONGEST_TOKEN:
             raise Fault(401, _REQUIRED)
+        req.context.caller = self._find(given)
+
+    def process_response(self, req: falcon.Request, _: falcon.Response, __: Any, ___: bool) -> None:
+        """Forget the callers when the request may have changed what they may do."""
+        # A new token takes nothing from those before it.
+        reads = req.method in ("GET", "HEAD") or (req.method, req.path) == ("POST", _NEW_TOKEN)
+        if req.path.startswith("/identity") and not reads:
+            with self._lock:
+                self._changes += 1
+                self._known.clear()
+
+    def _find(self, given: str) -> Caller:
+        digest, now = tokens.digest(given), self._clock.now()
+        with self._lock:
+            changes = self._changes
+            at, caller = self._known.get(digest, (0.0, None))
+        fresh = self._clock.monotonic() - at < _KEPT_S
+        if caller is not None and fresh and caller.token.expires_at > tokens.stamp(now):
+            return caller
         with self._store.read() as conn:
-            found = tokens.find(conn, given, self._clock.now())
+            found = tokens.find(conn, given, now)
         if found is None:
             raise Fault(401, _REQUIRED)
-        req.context.caller = Caller(found)
+        caller = Caller(found)
+        with self._lock:
+            if changes == self._changes:
+                if len(self._known) >= _MOST_KEPT:
+                    self._known.clear()
+                self._known[digest] = (self._clock.monotonic(), caller)
+        return caller
 
 
 def caller_of(req: falcon.Request) -> Caller:

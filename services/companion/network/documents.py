@@ -13,7 +13,6 @@ _EXTENSIONS = {
     "binding": "Port Binding",
     "binding-extended": "Port Bindings Extended",
     "external-net": "Neutron external network",
-    "extra_dhcp_opt": "Neutron Extra DHCP options",
     "net-mtu": "Network MTU",
     "net-mtu-writable": "Network MTU (writable)",
     "pagination": "Pagination support",

@@ -103,9 +103,10 @@ class Ports(Resource):
     def create(self, conn: Connection, caller: Caller, row: Row) -> None:
         """A new port with its addresses, groups and binding."""
         network = self._network(conn, caller, row["network_id"])
-        row.setdefault("port_security_enabled", network["port_security_enabled"])
         _tidy(row)
-        self._insert(conn, row)
+        _refuse_trust(caller, network, row)
+        row.setdefault("port_security_enabled", network["port_security_enabled"])
+        insert_port(conn, row)
         fixed_ips.assign(conn, row, row.get("fixed_ips"))
         self._set_groups(conn, caller, row, row.get("security_groups"))
         if row["binding:host_id"]:
@@ -114,6 +115,7 @@ class Ports(Resource):
     def change(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
         """A changed port."""
         _tidy(values)
+        _refuse_trust(caller, self._network(conn, caller, row["network_id"]), values)
         merged = {**row, **values}
         try:
             update_row(conn, self.table, row["id"], values)
@@ -160,19 +162,6 @@ class Ports(Resource):
             raise Fault(403, "Ports on an external network need an administrator.")
         return dict(found)
 
-    def _insert(self, conn: Connection, row: Row) -> None:
-        columns = {k: v for k, v in row.items() if k in self.table.c}
-        for _ in range(_MAC_TRIES):
-            mac = row.get("mac_address") or _random_mac()
-            try:
-                conn.execute(insert(self.table).values({**columns, "mac_address": mac}))
-            except sa.IntegrityError as clash:
-                if row.get("mac_address"):
-                    raise _mac_in_use(row) from clash
-                continue
-            return
-        raise Fault(503, "No free MAC address was found.", kind="MacAddressGenerationFailure")
-
     def _set_groups(
         self, conn: Connection, caller: Caller, row: Row, wanted: list[str] | None
     ) -> None:
@@ -189,6 +178,38 @@ class Ports(Resource):
             else:
                 wanted = [security_groups.default_group(conn, row["project_id"], self.now())]
         security_groups.set_groups(conn, row, wanted or [], caller)
+
+
+def insert_port(conn: Connection, row: Row) -> None:
+    """Insert a port with the MAC it names, or a free one. Raises Fault 409 or 503."""
+    columns = {k: v for k, v in row.items() if k in tables.ports.c}
+    for _ in range(_MAC_TRIES):
+        mac = row.get("mac_address") or _random_mac()
+        try:
+            conn.execute(insert(tables.ports).values({**columns, "mac_address": mac}))
+        except sa.IntegrityError as clash:
+            if row.get("mac_address"):
+                raise _mac_in_use(row) from clash
+            continue
+        return
+    raise Fault(503, "No free MAC address was found.", kind="MacAddressGenerationFailure")
+
+
+def _refuse_trust(caller: Caller, network: Row, values: Row) -> None:
+    """Raise Fault 403 for what could deceive others on a network, said by a mere user of it."""
+    if caller.is_service:
+        return
+    if values.get("device_owner", "").startswith("network:"):
+        raise Fault(403, "Ports of the network service itself need an administrator.")
+    if network["project_id"] == caller.project_id:
+        return
+    trusting = ("mac_address", "allowed_address_pairs")
+    if any(values.get(name) for name in trusting) or values.get("port_security_enabled") is False:
+        raise Fault(
+            403,
+            "mac_address, allowed_address_pairs and port_security_enabled are for the network's "
+            "own project.",
+        )
 
 
 def _tidy(values: Row) -> None:

@@ -8,11 +8,13 @@ import falcon
 from common.clock import Clock
 from services.companion.network.bindings import PortBindings
 from services.companion.network.documents import Extensions, NetworkVersions
+from services.companion.network.floatingips import FloatingIps
 from services.companion.network.networks import Networks
 from services.companion.network.plane.keeper import Plane
 from services.companion.network.ports import Ports
 from services.companion.network.quotas import Quotas
 from services.companion.network.resource import BASE
+from services.companion.network.routers import Routers
 from services.companion.network.security_groups import SecurityGroupRules, SecurityGroups
 from services.companion.network.subnets import Subnets
 from services.companion.settings import Settings
@@ -33,16 +35,21 @@ def install(
     app.add_route(f"{BASE}/quotas/{{project_id}}/default", quotas, suffix="default")
     app.add_route(f"{BASE}/quotas/{{project_id}}/details.json", quotas, suffix="details")
     app.add_route(f"{BASE}/quotas/{{project_id}}/details", quotas, suffix="details")
+    routers = Routers(store, clock, plane)
     resources = {
         "networks": Networks(store, clock, plane, settings.network_mtu),
         "subnets": Subnets(store, clock, plane),
         "ports": Ports(store, clock, plane),
+        "routers": routers,
+        "floatingips": FloatingIps(store, clock, plane),
         "security-groups": SecurityGroups(store, clock, plane),
         "security-group-rules": SecurityGroupRules(store, clock, plane),
     }
     for path, resource in resources.items():
         app.add_route(f"{BASE}/{path}", resource)
         app.add_route(f"{BASE}/{path}/{{item_id}}", resource, suffix="one")
+    for verb, suffix in (("add", "join"), ("remove", "leave")):
+        app.add_route(f"{BASE}/routers/{{item_id}}/{verb}_router_interface", routers, suffix=suffix)
     bindings = PortBindings(store, plane)
     one = f"{BASE}/ports/{{item_id}}/bindings"
     app.add_route(one, bindings)

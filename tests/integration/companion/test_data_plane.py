@@ -8,6 +8,7 @@ from services.companion.network import names
 from services.companion.network.plane import keeper
 from tests.integration.companion.conftest import (
     GATE,
+    HTTP_GET,
     HTTP_LISTENER,
     METADATA_PORT,
     OUTSIDE,
@@ -258,3 +259,59 @@ def test_purging_removes_ours_and_nothing_else(cloud, links):
     assert set(links()) == {"lo", "brother"}
     assert cloud.rules().split() == ["table", "ip", "others", "{", "}"]
     assert cloud.dnsmasq_pids() == []
+
+
+def test_a_router_lets_its_networks_reach_one_another(cloud, tmp_path):
+    everyone = cloud.group({"protocol": "icmp"})
+    nets = [cloud.network(f"10.77.{n}.0/24") for n in (1, 2)]
+    one, two = (cloud.boot(net, security_groups=[everyone]) for net in nets)
+    for guest in (one, two):
+        guest.dhcp(tmp_path)
+    router = cloud.post("/network/v2.0/routers", {"router": {}}).json["router"]
+    for guest in (one, two):
+        subnet = {"subnet_id": guest.port["fixed_ips"][0]["subnet_id"]}
+        cloud.put(f"/network/v2.0/routers/{router['id']}/add_router_interface", subnet)
+
+    assert until(lambda: one.pings(two.ip))
+    assert two.pings(one.ip)
+
+
+def test_a_floating_ip_is_the_guest_to_the_outside(cloud, outside, tmp_path):
+    body = {"network": {"router:external": True}}
+    public = cloud.post("/network/v2.0/networks", body).json["network"]
+    subnet = {"network_id": public["id"], "cidr": "203.0.113.0/24", "ip_version": 4}
+    cloud.post("/network/v2.0/subnets", {"subnet": subnet})
+    group = cloud.group({"protocol": "tcp", "port_range_min": 80, "port_range_max": 80})
+    guest = cloud.boot(cloud.network("10.77.1.0/24"), security_groups=[group])
+    guest.dhcp(tmp_path)
+    guest.python(HTTP_LISTENER, 80)
+    outside.python(HTTP_LISTENER, 8080)
+    outside.run("ip", "route", "add", "203.0.113.0/24", "via", GATE)
+
+    body = {"floating_network_id": public["id"], "port_id": guest.port["id"]}
+    made = cloud.post("/network/v2.0/floatingips", {"floatingip": body}).json["floatingip"]
+    address = made["floating_ip_address"]
+
+    def fetch(namespace):
+        words = ("python3", "-c", HTTP_GET, f"http://{address}/")
+        return namespace.run(*words, check=False).stdout.strip()
+
+    assert until(lambda: fetch(outside)) == OUTSIDE
+    assert fetch(cloud.plane)
+    assert guest.get(f"http://{OUTSIDE}:8080/") == address
+
+
+def test_address_pairs_that_overlap_break_nothing(cloud, tmp_path):
+    net = cloud.network("10.77.1.0/24")
+    pairs = [{"ip_address": "10.77.1.200"}, {"ip_address": "10.77.1.128/25"}]
+    one, two = (cloud.boot(net, allowed_address_pairs=pairs) for _ in range(2))
+    target = cloud.boot(net, security_groups=[cloud.group({"protocol": "udp"})])
+    for guest in (one, two, target):
+        guest.dhcp(tmp_path)
+    listener = target.python(UDP_LISTENER, 7000)
+    two.run("ip", "addr", "add", "10.77.1.200/24", "dev", "eth0")
+
+    send(two, "10.77.1.200", target.ip, "paired")
+
+    assert listener.stdout.readline() == "paired 10.77.1.200\n"
+    assert cloud.companion.plane.problems() == {}

@@ -94,7 +94,9 @@ def _changes(bridge: Bridge, known: dict[str, Any] | None) -> list[str]:
 def _wanted_addresses(bridge: Bridge) -> list[str]:
     """In order: what is redirected goes to a device's first address."""
     addresses = [subnet.interface for subnet in bridge.subnets]
-    return [*addresses, f"{METADATA_ADDRESS}/32"] if addresses else []
+    # The host answers for floating IPs; what comes for them is sent on before it is taken in.
+    floating = [f"{address}/32" for address in bridge.floating_ips]
+    return [*addresses, *floating, f"{METADATA_ADDRESS}/32"] if addresses else []
 
 
 def _address_changes(name: str, wanted: Sequence[str], known: dict[str, Any] | None) -> list[str]:

@@ -39,6 +39,7 @@ class Bridge:
     network_id: str
     mtu: int
     subnets: tuple[Subnet, ...] = ()
+    floating_ips: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -79,11 +80,17 @@ class Port:
 
 @dataclass(frozen=True)
 class Desired:
-    """All of it. `members`: addresses of each group that rules refer to."""
+    """All of it.
+
+    `members`: addresses of each group that rules refer to. `routers`: networks that each joins.
+    `floating`: floating and fixed addresses of those that are in use.
+    """
 
     bridges: tuple[Bridge, ...] = ()
     ports: tuple[Port, ...] = ()
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    routers: tuple[frozenset[str], ...] = ()
+    floating: tuple[tuple[str, str], ...] = ()
 
 
 def read(conn: Connection, hosts: Iterable[str], dns_servers: Sequence[str] = ()) -> Desired:
@@ -91,7 +98,13 @@ def read(conn: Connection, hosts: Iterable[str], dns_servers: Sequence[str] = ()
     bridges = _bridges(conn, dns_servers)
     ports = _ports(conn, list(hosts))
     groups = {rule.remote_group for port in ports for rule in port.rules if rule.remote_group}
-    return Desired(bridges, ports, _members(conn, sorted(groups)))
+    return Desired(
+        bridges=bridges,
+        ports=ports,
+        members=_members(conn, sorted(groups)),
+        routers=_routers(conn),
+        floating=_floating(conn),
+    )
 
 
 def _bridges(conn: Connection, dns_servers: Sequence[str]) -> tuple[Bridge, ...]:
@@ -100,8 +113,15 @@ def _bridges(conn: Connection, dns_servers: Sequence[str]) -> tuple[Bridge, ...]
     wanted = select(tables.subnets).where(s.ip_version == 4).order_by(s.created_at, s.id)
     for row in conn.execute(wanted).mappings():
         subnets[row["network_id"]].append(_subnet(dict(row), dns_servers))
+    f = tables.floatingips.c
+    floating: dict[str, list[str]] = defaultdict(list)
+    used = select(f.floating_network_id, f.floating_ip_address).where(f.port_id.is_not(None))
+    for network_id, address in conn.execute(used.order_by(f.floating_ip_address)):
+        floating[network_id].append(address)
     rows = conn.execute(select(n.id, n.mtu).order_by(n.id))
-    return tuple(Bridge(row.id, row.mtu, tuple(subnets[row.id])) for row in rows)
+    return tuple(
+        Bridge(row.id, row.mtu, tuple(subnets[row.id]), tuple(floating[row.id])) for row in rows
+    )
 
 
 def _subnet(row: dict[str, Any], dns_servers: Sequence[str]) -> Subnet:
@@ -185,3 +205,18 @@ def _members(conn: Connection, group_ids: list[str]) -> dict[str, tuple[str, ...
         if ":" not in address:
             found[group_id].append(address)
     return {group: tuple(dict.fromkeys(members)) for group, members in found.items()}
+
+
+def _routers(conn: Connection) -> tuple[frozenset[str], ...]:
+    p = tables.ports.c
+    joined: dict[str, set[str]] = defaultdict(set)
+    wanted = select(p.device_id, p.network_id).where(p.device_owner == "network:router_interface")
+    for router_id, network_id in conn.execute(wanted.order_by(p.device_id)):
+        joined[router_id].add(network_id)
+    return tuple(frozenset(networks) for networks in joined.values())
+
+
+def _floating(conn: Connection) -> tuple[tuple[str, str], ...]:
+    f = tables.floatingips.c
+    wanted = select(f.floating_ip_address, f.fixed_ip_address).where(f.port_id.is_not(None))
+    return tuple((row[0], row[1]) for row in conn.execute(wanted.order_by(f.floating_ip_address)))

@@ -8,8 +8,9 @@ destination what may enter. What belongs to no known port is dropped. nft matche
 so rules may be there before a tap is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
+from services.companion.network import names
 from services.companion.network.plane.desired import Bridge, Desired, Port, Rule
 from services.companion.network.protocols import ICMP, WITH_PORTS, protocol_number
 
@@ -70,7 +71,6 @@ def _own_addresses(port: Port) -> list[str]:
     if not port.guarded:
         return [f"meta mark set {_UNGUARDED} accept"]
     macs = _set([port.mac, *(mac for _, mac in port.pairs)])
-    ips = _set([*port.ips, *(ip for ip, _ in port.pairs)])
     rules = [
         f"ether saddr != {macs} drop",
         f"arp saddr ether != {macs} drop",
@@ -79,10 +79,13 @@ def _own_addresses(port: Port) -> list[str]:
     ]
     if port.ips or port.pairs:
         # A guest that checks whether its address is free asks from 0.0.0.0.
+        rules.append("arp operation request arp saddr ip 0.0.0.0 return")
+    # One rule each, not a set: what a user gives as pairs may overlap, which sets refuse.
+    own = [(ip, port.mac) for ip in port.ips] + list(port.pairs)
+    for ip, mac in own:
         rules += [
-            f"arp saddr ip {ips} return",
-            "arp operation request arp saddr ip 0.0.0.0 return",
-            f"ip saddr {ips} return",
+            f"arp saddr ip {ip} ether saddr {mac} return",
+            f"ip saddr {ip} ether saddr {mac} return",
         ]
     return [*rules, "drop"]
 
@@ -104,8 +107,10 @@ def _filter(desired: Desired, metadata_port: int) -> list[str]:
         return lines
     for bridge in bridges:
         ports = [port for port in desired.ports if port.network_id == bridge.network_id]
-        lines += _chain(f"leave_{bridge.name}", _by_address(bridge, ports, bridges, "out"))
-        lines += _chain(f"enter_{bridge.name}", _by_address(bridge, ports, bridges, "in"))
+        peers = {names.bridge(n) for r in desired.routers if bridge.network_id in r for n in r}
+        for word, direction in (("leave", "out"), ("enter", "in")):
+            rules = _by_address(bridge, ports, bridges, peers, direction)
+            lines += _chain(f"{word}_{bridge.name}", rules)
     ours = _set(f'"{bridge.name}"' for bridge in bridges)
     leave = _set(f'"{b.name}" : jump leave_{b.name}' for b in bridges)
     enter = _set(f'"{b.name}" : jump enter_{b.name}' for b in bridges)
@@ -146,20 +151,27 @@ def _filter(desired: Desired, metadata_port: int) -> list[str]:
 
 
 def _by_address(
-    bridge: Bridge, ports: Sequence[Port], bridges: Sequence[Bridge], direction: str
+    bridge: Bridge,
+    ports: Sequence[Port],
+    bridges: Sequence[Bridge],
+    peers: Container[str],
+    direction: str,
 ) -> list[str]:
     """Find the port by its address; without one there is nothing to let through."""
-    verdicts = []
-    for port in ports:
-        ips = [*port.ips, *(ip for ip, _ in port.pairs)]
-        goto = f"goto {direction}_{port.tap}" if port.guarded else "return"
-        verdicts += [f"{ip} : {goto}" for ip in dict.fromkeys(ips)]
+    verdicts, pairs = [], []
     side = "saddr" if direction == "out" else "daddr"
-    rules = [f"ip {side} vmap {_set(verdicts)}"] if verdicts else []
+    for port in ports:
+        goto = f"goto {direction}_{port.tap}" if port.guarded else "return"
+        verdicts += [f"{ip} : {goto}" for ip in port.ips]
+        # Several ports may share a pair's address: the first one's rules hold.
+        pairs += [f"ip {side} {ip} {goto}" for ip, _ in port.pairs]
+    rules = [f"ip {side} vmap {_set(verdicts)}", *pairs] if verdicts else pairs
     others = [f'"{other.name}"' for other in bridges if other is not bridge]
+    others = [name for name in others if name.strip('"') not in peers]
     if direction == "out" and others:
-        # Networks are apart although one kernel routes for all of them.
-        rules.insert(0, f"oifname {_set(others)} drop")
+        # Networks are apart although one kernel routes for all of them; a router joins them, and
+        # a floating IP is reached from everywhere.
+        rules.insert(0, f"ct status & dnat == 0 oifname {_set(others)} drop")
     return [*rules, "drop"]
 
 
@@ -203,9 +215,15 @@ def _translate(desired: Desired, metadata_port: int) -> list[str]:
     redirect = (
         f"iifname {ours} ip daddr {METADATA_ADDRESS} tcp dport 80 redirect to :{metadata_port}"
     )
+    inward = [f"ip daddr {floating} dnat to {fixed}" for floating, fixed in desired.floating]
+    outward = [
+        f"ip saddr {fixed} oifname != {ours} snat to {floating}"
+        for floating, fixed in desired.floating
+    ]
     return [
-        *_chain("metadata", [redirect], _hook("nat", "prerouting", -100)),
-        *_chain("outside", masquerade, _hook("nat", "postrouting", 100)),
+        *_chain("inward", [redirect, *inward], _hook("nat", "prerouting", -100)),
+        *_chain("from_host", inward, _hook("nat", "output", -100)),
+        *_chain("outward", [*outward, *masquerade], _hook("nat", "postrouting", 100)),
     ]
 
 
