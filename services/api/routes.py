@@ -15,7 +15,18 @@ from common.rpc.conductor.tasks import Tasks
 from services.api import gone
 from services.api.actions import Actions
 from services.api.lookups import Lookups
-from services.api.resources import flavors, versions
+from services.api.resources import (
+    availability_zones,
+    extensions,
+    flavors,
+    hypervisors,
+    images,
+    journal,
+    keypairs,
+    quota_sets,
+    services,
+    versions,
+)
 from services.api.resources.servers import actions, belongings, resource
 
 
@@ -50,6 +61,12 @@ def routes(parts: Parts) -> list[Route]:
         Route("/versions/{version_id}", versions.VersionById()),
         *_servers(parts),
         *_flavors(parts.catalog),
+        *_projects(parts),
+        *_hosts(parts.hosts),
+        *_proxies(parts),
+        Route("/kilonova/tasks", journal.TaskList(parts.tasks)),
+        Route("/kilonova/tasks/{task_id}", journal.TaskById(parts.tasks)),
+        Route("/kilonova/status", journal.Status(parts.hosts)),
         *(Route(path, gone.Removed(methods)) for path, methods in gone.OPERATIONS.items()),
     ]
 
@@ -102,6 +119,44 @@ def _flavors(catalog: Catalog) -> Iterator[Route]:
     yield Route(f"{one}/os-extra_specs", flavors.ExtraSpecs(catalog))
     yield Route(f"{one}/os-extra_specs/{{key}}", flavors.ExtraSpec(catalog))
     yield Route(f"{one}/os-flavor-access", flavors.FlavorAccess(catalog))
+
+
+def _projects(parts: Parts) -> Iterator[Route]:
+    quota = quota_sets.QuotaSetOf(parts.quotas, parts.identity)
+    yield Route("/os-keypairs", keypairs.Keypairs(parts.catalog))
+    yield Route("/os-keypairs/{name}", keypairs.KeypairByName(parts.catalog))
+    yield Route("/os-quota-sets/{project_id}", quota)
+    yield Route("/os-quota-sets/{project_id}/defaults", quota, "defaults")
+    yield Route("/os-quota-sets/{project_id}/detail", quota, "detail")
+    yield Route("/limits", quota_sets.Limits(parts.quotas))
+
+
+def _hosts(hosts: Hosts) -> Iterator[Route]:
+    many = hypervisors.Hypervisors(hosts)
+    one = hypervisors.HypervisorById(hosts)
+    zones = availability_zones.AvailabilityZones(hosts)
+    yield Route("/os-services", services.Services(hosts))
+    yield Route("/os-services/{service_id}", services.ServiceById(hosts))
+    yield Route("/os-hypervisors", many)
+    yield Route("/os-hypervisors/detail", many, "detail")
+    yield Route("/os-hypervisors/statistics", many, "statistics")
+    yield Route("/os-hypervisors/{hypervisor_id}", one)
+    yield Route("/os-hypervisors/{hypervisor_id}/uptime", one, "uptime")
+    yield Route("/os-hypervisors/{hypervisor_id}/search", one, "search")
+    yield Route("/os-hypervisors/{hypervisor_id}/servers", one, "servers")
+    yield Route("/os-availability-zone", zones)
+    yield Route("/os-availability-zone/detail", zones, "detail")
+
+
+def _proxies(parts: Parts) -> Iterator[Route]:
+    many = images.Images(parts.images)
+    yield Route("/images", many)
+    yield Route("/images/detail", many, "detail")
+    yield Route("/images/{image_id}", images.ImageById(parts.images))
+    yield Route("/images/{image_id}/metadata", images.ImageMetadata(parts.images))
+    yield Route("/images/{image_id}/metadata/{key}", images.ImageMetadataItem(parts.images))
+    yield Route("/extensions", extensions.Extensions())
+    yield Route("/extensions/{alias}", extensions.ExtensionByAlias())
 
 
 def collections(table: list[Route]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.api.declare.types import TEXT, Array, Field, Plain, Record, Schema, Type
+from services.api.declare.types import TEXT, Array, Changing, Field, Plain, Record, Schema, Type
 from services.api.declare.validation import BodyInvalid, Checker
 from services.api.declare.version import Span
 
@@ -84,8 +84,8 @@ class Body:
 class Query:
     """A query string. Values are lists of texts; `single` gives the last of each.
 
-    `strict_since`: from when unknown keys are refused instead of dropped (None: never). `once`: a
-    key may be there once only.
+    `strict_since`: from when unknown keys are refused instead of dropped (None: never).
+    `once_since`: from when a key may be there once only.
     """
 
     def __init__(
@@ -95,12 +95,11 @@ class Query:
         *,
         strict_since: str | None = f"2.{_STRICT_QUERIES}",
         pattern: tuple[str, Type] | None = None,
-        once: bool = False,
+        once_since: str | None = None,
     ) -> None:
         self.name = name
-        most = 1 if once else None
         self._fields = tuple(
-            Field(f.name, Array(f.type, most=most), since=f.since, until=f.until, required=False)
+            Field(f.name, _values(f.type, once_since), f.since, f.until, required=False)
             for f in fields
         )
         self._strict = Span.between(strict_since, None) if strict_since else None
@@ -127,6 +126,12 @@ class Query:
         if text not in self._checkers:
             self._checkers[text] = Checker(schema, is_query=True)
         return self._checkers[text], frozenset(schema["properties"])
+
+
+def _values(type_: Type, once_since: str | None) -> Type:
+    if once_since is None:
+        return Array(type_)
+    return Changing((("2.1", Array(type_)), (once_since, Array(type_, most=1))))
 
 
 def single(values: dict[str, list[str]], key: str) -> str | None:

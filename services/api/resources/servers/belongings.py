@@ -243,7 +243,7 @@ ACTIONS_QUERY = Query("instance-actions", [
     Field("marker", TEXT, since="2.58"),
     Field("changes-since", DATE_TIME, since="2.58"),
     Field("changes-before", DATE_TIME, since="2.66"),
-], strict_since="2.58", once=True)  # fmt: skip
+], strict_since="2.58", once_since="2.58")  # fmt: skip
 
 
 class InstanceActions:
