@@ -2,7 +2,8 @@
 """One cloud as a whole: its settings, backends, daemons, and what runs them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.bringup import passwords, settings
@@ -37,6 +38,7 @@ class Cloud:
         self.libvirt = Libvirt(paths, chosen.namespace)
         self.configuration = Configuration(paths, chosen, secrets)
         self.daemons = Daemons(paths, chosen, self.configuration)
+        self._restarts_before: dict[str, int] = {}
 
     @classmethod
     def known(cls, paths: Paths) -> "Cloud":
@@ -61,17 +63,26 @@ class Cloud:
             asks["libvirt"] = self.libvirt.health
         return asks
 
-    def start(self, program: Program) -> bool:
-        """Have a program kept; whether it had to be started."""
-        return self.runner.start(program)
+    def start(self, programs: Sequence[Program]) -> None:
+        """Have programs kept as described, all at once: one that must be restarted stops first."""
+        with ThreadPoolExecutor(len(programs)) as pool:
+            list(pool.map(self.runner.start, programs))
+        for program in programs:
+            self._restarts_before[program.name] = self.runner.state(program.name).restarts
+
+    def stop(self, names: Sequence[str]) -> None:
+        """Stop programs, all at once; returns when all are gone."""
+        if names:
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(self.runner.stop, names))
 
     def wait(self, program: Program, health: Callable[[], str], *, within_s: float) -> None:
         """Until it can serve. Raises: Failed, with the end of its log, when it cannot."""
-        began_with = self.runner.state(program.name).restarts
+        before = self._restarts_before.get(program.name, 0)
         deadline = time.monotonic() + within_s
         while problem := health():
             state = self.runner.state(program.name)
-            exits = state.restarts - began_with
+            exits = state.restarts - before
             if exits >= _GIVES_UP_AFTER_EXITS or not state.is_kept:
                 why = f"ends again and again (exit code {state.last_exit})"
             elif time.monotonic() > deadline:

@@ -12,6 +12,7 @@ from deploy.bringup.commands import succeeds
 from deploy.bringup.failures import Failed
 from deploy.bringup.paths import Paths
 from deploy.bringup.progress import Progress
+from deploy.bringup.up import ASKED
 
 _BACKENDS = ("libvirt", "rabbitmq", "postgresql")
 
@@ -27,19 +28,17 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
     cloud = Cloud.known(paths)
     names = cloud.runner.names()
     daemons = [name for name in names if name not in _BACKENDS]
-    for name in reversed(daemons):
-        with progress.step(f"Stop kilonova-{name}"):
-            cloud.runner.stop(name)
+    with progress.step("Stop the daemons"):
+        cloud.stop([name for name in daemons if name not in ASKED])
+        cloud.stop([name for name in daemons if name in ASKED])
     if purge and cloud.settings.has_libvirt:
         with progress.step("Remove networks"):
             _remove_networks(cloud)
     if cloud.settings.has_libvirt:
         with progress.step("Stop guests"):
             cloud.libvirt.stop_guests()
-    for name in _BACKENDS:
-        if name in names:
-            with progress.step(f"Stop {name}"):
-                cloud.runner.stop(name)
+    with progress.step("Stop " + ", ".join(name for name in _BACKENDS if name in names)):
+        cloud.stop([name for name in names if name in _BACKENDS])
     if cloud.settings.has_libvirt:
         cloud.libvirt.end_log_daemon()
     if purge:

@@ -46,7 +46,7 @@ def ensure_flavors(admin: Connection) -> None:
     for number, (name, vcpus, memory_mib, disk_gib) in enumerate(FLAVORS, start=1):
         if name not in known:
             admin.compute.create_flavor(
-                name=name, vcpus=vcpus, ram=memory_mib, disk=disk_gib, flavor_id=str(number)
+                name=name, vcpus=vcpus, ram=memory_mib, disk=disk_gib, id=str(number)
             )
 
 

@@ -22,6 +22,8 @@ from deploy.bringup.settings import Settings
 _BACKEND_WITHIN_S = 60
 _DAEMON_WITHIN_S = 60
 _NEEDED_GIB = 3.0
+# The others call these at their start, and would wait out a lost call.
+ASKED = ("companion", "conductor")
 
 
 def up(
@@ -101,8 +103,7 @@ def _start_backends(cloud: Cloud, progress: Progress) -> None:
         cloud.libvirt.prepare()
         started.append((cloud.libvirt.program(), "libvirt"))
     # all at once: RabbitMQ takes its time
-    for program, _ in started:
-        cloud.start(program)
+    cloud.start([program for program, _ in started])
     health = cloud.backend_health()
     if cloud.settings.has_libvirt:
         with progress.step("Guest image") as step:
@@ -136,11 +137,14 @@ def _start_daemons(cloud: Cloud, progress: Progress) -> None:
     programs = {name: cloud.daemons.program(name) for name in cloud.daemons.names()}
     for name in set(cloud.runner.names()) - set(programs) - set(cloud.backend_health()):
         cloud.runner.forget(name)
-    for program in programs.values():
-        cloud.start(program)
-    for name, program in programs.items():
-        with progress.step(f"kilonova-{name}"):
-            cloud.wait(program, partial(cloud.daemons.health, name), within_s=_DAEMON_WITHIN_S)
+    asking = [name for name in programs if name not in ASKED]
+    for title, group in (("Conductor and companion", ASKED), ("The other daemons", asking)):
+        with progress.step(f"{title}: start"):
+            cloud.start([programs[name] for name in group])
+        for name in group:
+            with progress.step(f"kilonova-{name}"):
+                health = partial(cloud.daemons.health, name)
+                cloud.wait(programs[name], health, within_s=_DAEMON_WITHIN_S)
 
 
 def _offer(cloud: Cloud, progress: Progress) -> None:
