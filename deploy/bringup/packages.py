@@ -20,8 +20,7 @@ LIBVIRT = (
     # the Python binding is compiled
     "libvirt-dev", "python3-dev", "gcc", "pkg-config",
     # the guest image
-    "busybox-static", "cpio", "mtools", "dosfstools", "syslinux", "syslinux-common", "e2fsprogs",
-    "kmod",
+    "cpio", "mtools", "syslinux", "syslinux-common", "e2fsprogs", "kmod",
 )  # fmt: skip
 TESTS = ("git", "systemd", "tini")
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a new cloud offers its users: flavors, a network, rules for ssh and ping, an image.
 
-Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML IMAGE`. It speaks
-the public APIs only. Again: what is there stays as it is, also where the operator changed it.
+Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML NAME=FILE …`, each an
+image. It speaks the public APIs only. Again: what is there stays as it is, also where the operator
+changed it.
 """
 
 import hashlib
@@ -22,12 +23,12 @@ FLAVORS = (
     ("m1.medium", 2, 4096, 40),
     ("m1.large", 4, 8192, 80),
 )
-_NETWORK, _IMAGE = "private", "guest"
+_NETWORK = "private"
 _CIDR = "10.77.0.0/16"
 _DIGEST = "kilonova_digest"
 
 
-def seed(clouds_yaml: Path, image: Path) -> None:
+def seed(clouds_yaml: Path, images: dict[str, Path]) -> None:
     """Make what is missing."""
     config = openstack.config.OpenStackConfig(
         config_files=[str(clouds_yaml)], secure_files=[], vendor_files=[], load_envvars=False
@@ -37,7 +38,8 @@ def seed(clouds_yaml: Path, image: Path) -> None:
     ensure_flavors(admin)
     ensure_network(admin)
     ensure_rules(demo)
-    ensure_image(admin, image)
+    for name, file in images.items():
+        ensure_image(admin, name, file)
 
 
 def ensure_flavors(admin: Connection) -> None:
@@ -80,25 +82,25 @@ def ensure_rules(demo: Connection) -> None:
             )  # fmt: skip
 
 
-def ensure_image(admin: Connection, file: Path) -> None:
-    """The guest image; one of another digest replaces ours, and no one else's."""
+def ensure_image(admin: Connection, name: str, file: Path) -> None:
+    """An image; one of another digest replaces ours of this name, and no one else's."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    ours = [
-        image for image in admin.image.images(name=_IMAGE) if _DIGEST in (image.properties or {})
-    ]
+    ours = [image for image in admin.image.images(name=name) if _DIGEST in (image.properties or {})]
     if any(i.properties[_DIGEST] == digest and i.status == "active" for i in ours):
         return
     is_qcow2 = file.suffix == ".qcow2"
     attributes: dict[str, Any] = {_DIGEST: digest}
+    if is_qcow2:  # a real system: not for hosts that run nothing, and not in less memory
+        attributes |= {"img_hv_type": "qemu", "hw_architecture": "x86_64", "min_ram": 80}
     admin.image.create_image(
-        name=_IMAGE, filename=str(file), disk_format="qcow2" if is_qcow2 else "raw",
+        name=name, filename=str(file), disk_format="qcow2" if is_qcow2 else "raw",
         container_format="bare", visibility="public", wait=True, allow_duplicates=True,
-        min_ram=80 if is_qcow2 else 0, validate_checksum=False,
-        **attributes,
+        validate_checksum=False, **attributes,
     )  # fmt: skip
     for image in ours:
         admin.image.delete_image(image.id)
 
 
 if __name__ == "__main__":
-    seed(Path(sys.argv[1]), Path(sys.argv[2]))
+    pairs = (argument.partition("=") for argument in sys.argv[2:])
+    seed(Path(sys.argv[1]), {name: Path(file) for name, _, file in pairs})

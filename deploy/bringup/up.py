@@ -149,14 +149,14 @@ def _start_daemons(cloud: Cloud, progress: Progress) -> None:
 
 def _offer(cloud: Cloud, progress: Progress) -> None:
     folder = cloud.paths.state / "guest-image"
-    if cloud.settings.has_libvirt:
-        image = guest_image.file(folder)
-    else:
-        image = guest_image.placeholder(folder)
+    blank = guest_image.placeholder(folder)
+    images = {"guest": guest_image.file(folder) if cloud.settings.has_libvirt else blank}
+    if cloud.settings.has_libvirt and cloud.settings.has_fake:
+        images["blank"] = blank
     with progress.step("Flavors, network, image"):
         run(
             cloud.paths.venv / "bin" / "python", "-m", "deploy.bringup.seed",
-            cloud.paths.clouds_yaml, image,
+            cloud.paths.clouds_yaml, *(f"{name}={file}" for name, file in images.items()),
             timeout_s=180, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )  # fmt: skip
 
