@@ -116,19 +116,20 @@ def _fitting(target: Console, rows: Sequence[Record], columns: Sequence[Column])
     shown = list(columns)
     unlimited = target.options.update(width=_UNFOLDED)
     while extra := [column for column in shown if column.extra]:
-        folded = _table(rows, shown, prose_width=_PROSE_WIDTH)
+        folded = _table(rows, shown, at_least=True)
         if Measurement.get(target, unlimited, folded).maximum <= target.width:
             break
         shown.remove(extra[-1])
-    return _table(rows, shown, prose_width=None)
+    return _table(rows, shown)
 
 
-def _table(rows: Sequence[Record], columns: Sequence[Column], *, prose_width: int | None) -> Table:
-    """`prose_width` None: prose takes what is left."""
+def _table(rows: Sequence[Record], columns: Sequence[Column], *, at_least: bool = False) -> Table:
+    """`at_least`: with prose as narrow as it is still pleasant to read."""
+    prose_width = _PROSE_WIDTH if at_least else None
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
     for column in columns:
         if column.prose:
-            table.add_column(column.title, overflow="fold", width=prose_width)
+            table.add_column(column.title, overflow="fold", max_width=prose_width)
         else:
             table.add_column(column.title, no_wrap=True)
     for row in rows:
@@ -147,7 +148,7 @@ def _cell(value: Any, coloured: bool) -> Text:
 
 
 def _plain(value: Any) -> str:
-    if value is None:
+    if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

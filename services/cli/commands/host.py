@@ -62,7 +62,7 @@ def _hosts(cloud: Cloud) -> list[dict[str, Any]]:
         microversion=HYPERVISORS_MICROVERSION,
         with_servers="true",
     )
-    return list(pages)
+    return sorted(pages, key=lambda found: str(found["service"]["host"]))
 
 
 def _record(found: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _STEPS = (
     Column("attempt", "Attempt"),
     Column("host", "Host"),
     Column("started_at", "Started", extra=True),
-    Column("finished_at", "Finished"),
+    Column("finished_at", "Finished", extra=True),
     Column("outcome", "Outcome", coloured=True),
     Column("reason", "Reason", prose=True),
 )

@@ -23,7 +23,7 @@ _EVENTS = (
     Column("event", "Event"),
     Column("host", "Host"),
     Column("started_at", "Started", extra=True),
-    Column("finished_at", "Finished"),
+    Column("finished_at", "Finished", extra=True),
     Column("result", "Result", coloured=True),
     Column("details", "Details", prose=True),
 )

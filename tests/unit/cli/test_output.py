@@ -66,6 +66,9 @@ def test_where_there_is_little_room_extra_columns_go_and_prose_is_folded():
     assert shown(200)[:3] == ["ID", "More", "Why"]
     assert shown(70)[:2] == ["ID", "Why"]
     assert "a" * 36 in shown(70)
+    row["why"] = "-"
+    assert shown(75)[:3] == ["ID", "More", "Why"]
+    row["why"] = "one two three four five six seven eight"
     assert "eight" in shown(70)
 
 
