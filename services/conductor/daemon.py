@@ -14,7 +14,7 @@ from common import config, daemon
 from common.clients.network import NetworkClient
 from common.clients.session import ServiceSession
 from common.clock import SystemClock
-from common.context import RequestContext
+from common.context import RequestContext, service_context
 from common.errors import Unavailable
 from common.ids import new_uuid
 from common.objects.operation import Operation
@@ -22,6 +22,7 @@ from common.observability import log
 from common.presence import ControlEndpoint
 from common.rpc.compute import Compute
 from common.rpc.conductor import TOPIC
+from common.rpc.conductor.hosts import Hosts
 from common.rpc.control import Control
 from common.rpc.interface import Address
 from common.rpc.scheduler import Scheduler
@@ -39,6 +40,7 @@ from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
+from services.conductor.hearing import Hearing
 from services.conductor.heartbeats import Heartbeats
 from services.conductor.journal.crashpoints import CrashPoints
 from services.conductor.journal.engine import Engine
@@ -55,6 +57,7 @@ LOG = logging.getLogger(__name__)
 
 _PROGRAM = "kilonova-conductor"
 _BINARY = "nova-conductor"  # the name that clients know
+_MISSED_HEARTBEATS = 3  # of all conductors: then nobody hears anybody
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
 
@@ -118,11 +121,15 @@ class ConductorDaemon:
             ),
             go_on=self._runner.put,
         )
+        self._hearing = Hearing(
+            self._database, deaf_after_s=_MISSED_HEARTBEATS * conf.heartbeat_interval_s
+        )
         self._sweep = Sweep(
             self._database,
             self._engine,
             self._runner,
             lease,
+            hearing=self._hearing,
             publish_transitions=self._deltas.publish_transitions,
             interval_s=options.sweep_interval_s,
             down_after_s=options.host_down_after_s,
@@ -167,6 +174,7 @@ class ConductorDaemon:
         Raises: SchemaMismatch, Unavailable.
         """
         self._check_schema()
+        self._hearing.begin()
         self._register()
         self._deltas.start()
         self._heartbeats.start()
@@ -213,8 +221,12 @@ class ConductorDaemon:
             )
 
     def _beat(self) -> None:
+        hosts = Hosts.client(self._bus)
         while not self._stopping.wait(self._heartbeat_interval_s):
-            self._heartbeats.heard(_BINARY, [self._host])
+            try:
+                hosts.heartbeat(service_context(), _BINARY, [self._host])
+            except Unavailable as away:
+                LOG.warning("No sign of life was sent: %s", away)
 
 
 def database_of(conf: cfg.ConfigOpts) -> Database:

@@ -10,6 +10,7 @@ from common.errors import Unavailable
 from services.conductor.db import journal
 from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
+from services.conductor.hearing import Hearing
 from services.conductor.journal.engine import Engine
 from services.conductor.journal.runner import Runner
 
@@ -33,6 +34,7 @@ class Sweep:
         runner: Runner,
         lease: Lease,
         *,
+        hearing: Hearing,
         publish_transitions: Callable[[], object],
         interval_s: float,
         down_after_s: float,
@@ -43,6 +45,7 @@ class Sweep:
         self._engine = engine
         self._runner = runner
         self._lease = lease
+        self._hearing = hearing
         self._publish_transitions = publish_transitions
         self._interval_s = interval_s
         self._down_after_s = down_after_s
@@ -63,11 +66,13 @@ class Sweep:
 
     def sweep(self) -> None:
         """One round. Raises: Unavailable."""
+        is_listening = self._hearing.listen()
         self._take_on()
-        self._give_up()
+        self._give_up(trust_silence=is_listening)
         self._send_again()
         self._promote_forgotten()
-        self._publish_transitions()
+        if is_listening:
+            self._publish_transitions()
 
     def _take_on(self) -> None:
         room = self._runner.room
@@ -85,9 +90,11 @@ class Sweep:
             # The whole journal was seen: nothing of the earlier runs is left in it.
             self._former_owner = ""
 
-    def _give_up(self) -> None:
+    def _give_up(self, *, trust_silence: bool) -> None:
         with self._database.read() as conn:
-            overdue = journal.overdue(conn, down_after_s=self._down_after_s, most=_MOST)
+            overdue = journal.overdue(
+                conn, down_after_s=self._down_after_s, trust_silence=trust_silence, most=_MOST
+            )
         for one in overdue:
             self._engine.give_up_waiting(one)
 

@@ -261,7 +261,7 @@ class Overdue:
 
 _OVERDUE = text("""
 SELECT t.operation_id, t.abort_requested AND t.direction = 'forward' AS aborted,
-       NOT COALESCE(s.up, false) AS host_down,
+       NOT COALESCE(s.up, false) AND :trust_silence AS host_down,
        COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - t.updated_at), 0)::float AS waited_s
 FROM tasks t LEFT JOIN LATERAL (
     SELECT last_seen_at > now() - :down_after_s * interval '1 second' AND NOT forced_down AS up
@@ -269,14 +269,21 @@ FROM tasks t LEFT JOIN LATERAL (
 ) s ON true
 WHERE t.state = 'waiting'
   AND (t.deadline_at < clock_timestamp() OR (t.abort_requested AND t.direction = 'forward')
-       OR NOT COALESCE(s.up, false))
+       OR (NOT COALESCE(s.up, false) AND :trust_silence))
 ORDER BY t.id LIMIT :most
 """)
 
 
-def overdue(conn: Connection, *, down_after_s: float, most: int) -> list[Overdue]:
-    """Operations past their deadline, of hosts that are down, or of tasks to be given up."""
-    rows = conn.execute(_OVERDUE, {"down_after_s": down_after_s, "most": most}).mappings()
+def overdue(
+    conn: Connection, *, down_after_s: float, trust_silence: bool, most: int
+) -> list[Overdue]:
+    """Operations past their deadline, of hosts that are down, or of tasks to be given up.
+
+    Without `trust_silence` no host is held to be down.
+    """
+    rows = conn.execute(
+        _OVERDUE, {"down_after_s": down_after_s, "trust_silence": trust_silence, "most": most}
+    ).mappings()
     return [Overdue(**row) for row in rows]
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crash points: where a kill test has the conductor die, once each.
 
-A point is named `<flow>:<step>:<moment>`. The moments are: `begin` (before a call is made),
-`called` (before its result is committed), `before_commit`, `after_commit`, `after_cast` and
-`reported` (before an operation's outcome is committed).
+A point is named `<flow>:<step>:<moment>`, and `<flow>.undo:<step>:<moment>` on the way back. The
+moments are: `begin` (before a call is made), `called` (before its result is committed),
+`before_commit`, `after_commit`, `after_cast` and `reported` (before an operation's outcome is
+committed).
 """
 
 import os

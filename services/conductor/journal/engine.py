@@ -157,10 +157,10 @@ class Engine:
 
     def _call(self, task: Task) -> Outcome:
         names = [task.step or ""]
-        self._crash.reach(task.flow, names, "begin")
+        self._reach(task, names, "begin")
         with log.bound(task.context, instance=task.instance_uuid):
             outcome = self._stepper.call(task)
-        self._crash.reach(task.flow, names, "called")
+        self._reach(task, names, "called")
         return outcome
 
     def _move(
@@ -199,9 +199,9 @@ class Engine:
                 return None
             with log.bound(task.context, instance=task.instance_uuid):
                 if moment:
-                    self._crash.reach(task.flow, [task.step or ""], moment)
+                    self._reach(task, [task.step or ""], moment)
                 move = self._stepper.settle(conn, task, outcome_of(task), failures)
-                self._crash.reach(task.flow, self._touched(task, move), "before_commit")
+                self._reach(task, self._touched(task, move), "before_commit")
                 saved = journal.save(conn, task, move, self._lease)
             task.abort_requested = saved.abort_requested
             move.is_awaited = saved.is_awaited
@@ -209,7 +209,7 @@ class Engine:
 
     def _follow(self, task: Task, move: Move) -> Task | None:
         """What is done after the commit. Dying anywhere in here costs time and nothing else."""
-        self._crash.reach(task.flow, self._touched(task, move), "after_commit")
+        self._reach(task, self._touched(task, move), "after_commit")
         self._tell(task, move)
         for do in task.after_commit:
             do()
@@ -223,7 +223,7 @@ class Engine:
                 return None
             # Only now: a fast host could otherwise report what no transaction can see yet.
             self.resend(move.send)
-            self._crash.reach(task.flow, self._touched(task, move), "after_cast")
+            self._reach(task, self._touched(task, move), "after_cast")
         if move.is_awaited:
             self.promote(task.instance_uuid)
         if task.state is State.RUNNABLE and move.retry_after_s is None:
@@ -241,6 +241,10 @@ class Engine:
                 LOG.info("%s was undone: %s", task.flow, task.reason)
             elif task.state is State.DONE:
                 LOG.info("%s is done", task.flow)
+
+    def _reach(self, task: Task, steps: list[str], moment: str) -> None:
+        undo = task.direction is Direction.UNDO
+        self._crash.reach(f"{task.flow}.undo" if undo else task.flow, steps, moment)
 
     def _touched(self, task: Task, move: Move) -> list[str]:
         at = [task.step] if task.step and task.state is State.WAITING else []
