@@ -140,17 +140,22 @@ class RoleAssignments:
 
 
 def _assignments(conn: Connection, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+    of_user, of_project = (tables.domains.alias(name) for name in ("of_user", "of_project"))
     g, u, r, p, d = (
         tables.grants.c, tables.users.c, tables.roles.c, tables.projects.c, tables.domains.c,
     )  # fmt: skip
     wanted = (
         select(
             tables.grants, u.name.label("user_name"), u.domain_id.label("user_domain"),
+            of_user.c.name.label("user_domain_name"),
             r.name.label("role_name"), p.name.label("project_name"),
-            p.domain_id.label("project_domain"), d.name.label("domain_name"),
+            p.domain_id.label("project_domain"),
+            of_project.c.name.label("project_domain_name"), d.name.label("domain_name"),
         )
         .join_from(tables.grants, tables.users).join(tables.roles, g.role_id == r.id)
         .outerjoin(tables.projects, (g.target_kind == "project") & (p.id == g.target_id))
+        .join(of_user, of_user.c.id == u.domain_id)
+        .outerjoin(of_project, of_project.c.id == p.domain_id)
         .outerjoin(tables.domains, (g.target_kind == "domain") & (d.id == g.target_id))
         .order_by(g.user_id, g.target_kind, g.target_id, r.name)
     )  # fmt: skip
@@ -186,10 +191,12 @@ def _show(row: dict[str, Any], base: str, with_names: bool) -> dict[str, Any]:
     role: dict[str, Any] = {"id": row["role_id"]}
     scope: dict[str, Any] = {"all": True} if kind == "system" else {"id": target}
     if with_names:
-        user |= {"name": row["user_name"], "domain": {"id": row["user_domain"]}}
+        domain = {"id": row["user_domain"], "name": row["user_domain_name"]}
+        user |= {"name": row["user_name"], "domain": domain}
         role |= {"name": row["role_name"]}
         if kind == "project":
-            scope |= {"name": row["project_name"], "domain": {"id": row["project_domain"]}}
+            domain = {"id": row["project_domain"], "name": row["project_domain_name"]}
+            scope |= {"name": row["project_name"], "domain": domain}
         elif kind == "domain":
             scope |= {"name": row["domain_name"]}
     place = "system" if kind == "system" else f"{kind}s/{target}"

@@ -9,6 +9,7 @@ from typing import Any
 import falcon
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy import exc as sa
+from sqlalchemy.engine import Connection
 
 from services.companion.identity.authenticate import Authenticator
 from services.companion.identity.callers import Caller, caller_of
@@ -104,8 +105,8 @@ class ApplicationCredentials:
         if name is not None:
             wanted = wanted.where(c.name == name)
         with self._store.read() as conn:
-            rows = conn.execute(wanted).mappings().all()
-        shown = [_show_credential(dict(row)) for row in rows]
+            rows, names = conn.execute(wanted).mappings().all(), _role_names(conn)
+        shown = [_show_credential(dict(row), names) for row in rows]
         answer(resp, {"application_credentials": shown, "links": _links(req)})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, item_id: str) -> None:
@@ -126,9 +127,10 @@ class ApplicationCredentials:
         try:
             with self._store.write() as conn:
                 conn.execute(insert(tables.application_credentials).values(row))
+                names = _role_names(conn)
         except sa.IntegrityError as clash:
             raise Fault(409, "The user has an application credential of this name.") from clash
-        shown = {**_show_credential(row), "secret": secret}
+        shown = {**_show_credential(row, names), "secret": secret}
         answer(resp, {"application_credential": shown}, 201)
 
     def on_get_one(
@@ -143,9 +145,10 @@ class ApplicationCredentials:
                     c.user_id == item_id, c.id == credential_id
                 )
             ).mappings().one_or_none()  # fmt: skip
+            names = _role_names(conn)
         if row is None:
             raise Fault(404, "Could not find Application Credential.")
-        answer(resp, {"application_credential": _show_credential(dict(row))})
+        answer(resp, {"application_credential": _show_credential(dict(row), names)})
 
     def on_delete_one(
         self, req: falcon.Request, resp: falcon.Response, item_id: str, credential_id: str
@@ -179,9 +182,14 @@ def _chosen(caller: Caller, wanted: list[dict[str, str]]) -> list[str]:
     return chosen
 
 
-def _show_credential(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in _SHOWN}
-    return {**shown, "roles": [{"id": role_id} for role_id in row["role_ids"]]}
+def _show_credential(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    held = [{"id": role_id, "name": names.get(role_id, "")} for role_id in row["role_ids"]]
+    return {**{name: row[name] for name in _SHOWN}, "roles": held}
+
+
+def _role_names(conn: Connection) -> dict[str, str]:
+    r = tables.roles.c
+    return {row.id: row.name for row in conn.execute(select(r.id, r.name))}
 
 
 def _own_or_reader(caller: Caller, user_id: str) -> None:

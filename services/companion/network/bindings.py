@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import falcon
-from sqlalchemy import ColumnElement, delete, insert, not_, select, update
+from sqlalchemy import ColumnElement, delete, false, insert, not_, or_, select, update
 from sqlalchemy import exc as sa
 from sqlalchemy.engine import Connection
 
@@ -20,7 +20,9 @@ from services.companion.web.faults import Fault
 from services.companion.web.fields import Field, mapping, nullable, text
 
 Row = dict[str, Any]
-ACTIVE, INACTIVE = "ACTIVE", "INACTIVE"
+ACTIVE, INACTIVE, DOWN = "ACTIVE", "INACTIVE", "DOWN"
+# Routers, floating IPs: no guest is behind them.
+OWN_PREFIX = "network:"
 _b = tables.port_bindings.c
 
 
@@ -37,11 +39,19 @@ def on_hosts(hosts: Sequence[str]) -> ColumnElement[bool]:
 
 
 def with_status(values: Sequence[str]) -> ColumnElement[bool]:
-    """Ports of one of the statuses: ACTIVE when bound, else DOWN."""
-    bound = tables.ports.c.id.in_(select(_b.port_id).where(_b.status == ACTIVE))
-    if ACTIVE in values and "DOWN" in values:
-        return tables.ports.c.id.is_not(None)
-    return bound if ACTIVE in values else not_(bound) if "DOWN" in values else ~bound & bound
+    """Ports of one of the statuses: ACTIVE when bound or the network service's own, else DOWN."""
+    up = or_(
+        tables.ports.c.id.in_(select(_b.port_id).where(_b.status == ACTIVE)),
+        tables.ports.c.device_owner.startswith(OWN_PREFIX),
+    )
+    wanted = [condition for word, condition in ((ACTIVE, up), (DOWN, not_(up))) if word in values]
+    return or_(false(), *wanted)
+
+
+def status(port: Row, binding: Row | None) -> str:
+    """The status of one port."""
+    own = port["device_owner"].startswith(OWN_PREFIX)
+    return ACTIVE if binding or own else DOWN
 
 
 def bind(conn: Connection, port: Row, host: str, profile: Row) -> None:

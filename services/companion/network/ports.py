@@ -92,7 +92,7 @@ class Ports(Resource):
                                  or caller.is_service),
                 "fixed_ips": addresses[row["id"]],
                 "security_groups": groups[row["id"]],
-                "status": "ACTIVE" if row["id"] in bound else "DOWN",
+                "status": bindings.status(row, bound.get(row["id"])),
                 "dns_assignment": [],
                 "qos_policy_id": None,
                 "ip_allocation": "immediate",
@@ -173,7 +173,7 @@ class Ports(Resource):
                 kind="PortSecurityAndIPRequiredForSecurityGroups",
             )
         if wanted is None and row["port_security_enabled"]:
-            if row["device_owner"].startswith("network:"):
+            if row["device_owner"].startswith(bindings.OWN_PREFIX):
                 wanted = []
             else:
                 wanted = [security_groups.default_group(conn, row["project_id"], self.now())]
@@ -199,7 +199,7 @@ def _refuse_trust(caller: Caller, network: Row, values: Row) -> None:
     """Raise Fault 403 for what could deceive others on a network, said by a mere user of it."""
     if caller.is_service:
         return
-    if values.get("device_owner", "").startswith("network:"):
+    if values.get("device_owner", "").startswith(bindings.OWN_PREFIX):
         raise Fault(403, "Ports of the network service itself need an administrator.")
     if network["project_id"] == caller.project_id:
         return

@@ -14,7 +14,7 @@ from services.companion.store.engine import Store
 from services.companion.web import fields
 from services.companion.web.body import answer, read_object
 from services.companion.web.faults import Fault
-from services.companion.web.fields import Field, integer, text
+from services.companion.web.fields import Field, integer
 
 _COUNTED: dict[str, Table] = {
     "network": tables.networks,
@@ -26,10 +26,11 @@ _COUNTED: dict[str, Table] = {
     "security_group_rule": tables.security_group_rules,
 }
 _UNCOUNTED = ("subnetpool", "rbac_policy")
+_IGNORED = ("tenant_id", "project_id", "check_limit", "force")
 _FIELDS = (
     *(Field(name, integer(-1, 2**31 - 1)) for name in (*_COUNTED, *_UNCOUNTED)),
-    Field("tenant_id", text()), Field("project_id", text()),
-)  # fmt: skip
+    *(Field(name, lambda value: value) for name in _IGNORED),
+)
 UNLIMITED = -1
 
 
@@ -79,7 +80,7 @@ class Quotas:
         values = fields.on_update(_FIELDS, given)
         with self._store.write() as conn:
             for name, limit in values.items():
-                if name in ("tenant_id", "project_id"):
+                if name in _IGNORED:
                     continue
                 row = {"project_id": project_id, "resource": name, "limit": limit}
                 conn.execute(

@@ -106,7 +106,7 @@ class Resource(ABC):
         given = body[self.plural] if several else [_inner(body, self.singular)]
         if not 1 <= len(given) <= _MOST_AT_ONCE:
             raise Fault(400, f"From 1 to {_MOST_AT_ONCE} can be created at once.")
-        rows = [self._new_row(caller, item) for item in given]
+        rows = [self.new_row(caller, item) for item in given]
         with self._store.write() as conn:
             for row in rows:
                 self._check_quota(conn, row["project_id"])
@@ -187,7 +187,8 @@ class Resource(ABC):
         rows = {row["id"]: dict(row) for row in found}
         return [rows[i] for i in ids]
 
-    def _new_row(self, caller: Caller, given: Any) -> Row:
+    def new_row(self, caller: Caller, given: Any) -> Row:
+        """The row of a new resource, before its transaction. Raises Fault 400 or 403."""
         if not isinstance(given, dict):
             raise Fault(400, f"Each {self.singular} must be an object.")
         fields.refuse_unknown(self.fields, given)

@@ -6,8 +6,9 @@ cover what the host itself is connected to. IPv6 subnets are stored and given ou
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.engine import Connection
@@ -90,7 +91,8 @@ class Subnets(Resource):
         if owner.project_id != caller.project_id and not caller.is_admin:
             raise Fault(403, "Only the network's project may give it subnets.")
         network = _network_of(row)
-        self._refuse_overlap(conn, row["network_id"], network)
+        known = [ipaddress.ip_network(c) for c in conn.scalars(select(tables.subnets.c.cidr))]
+        _refuse_overlap(row["network_id"], network, known)
         if "gateway_ip" not in row:
             row["gateway_ip"] = str(network.network_address + 1)
         _check_gateway(network, row["gateway_ip"])
@@ -128,19 +130,27 @@ class Subnets(Resource):
             )
         conn.execute(delete(self.table).where(self.table.c.id == row["id"]))
 
-    def _refuse_overlap(self, conn: Connection, network_id: str, wanted: addresses.Network) -> None:
-        s = tables.subnets.c
-        known = [ipaddress.ip_network(c) for c in conn.scalars(select(s.cidr))]
-        if wanted.version == 4:
-            known += self._plane.foreign_networks()
-        for other in known:
-            if other.version == wanted.version and other.overlaps(wanted):
-                raise Fault(
-                    400,
-                    f"Invalid input for operation: Requested subnet with cidr: {wanted} for "
-                    f"network: {network_id} overlaps with another subnet.",
-                    kind="InvalidInput",
-                )
+    def new_row(self, caller: Caller, given: Any) -> Row:
+        """The row of a new subnet, which does not cover what the host is connected to."""
+        row = super().new_row(caller, given)
+        network = _network_of(row)
+        if network.version == 4:
+            # Asked here, before the transaction: programs run for it.
+            _refuse_overlap(row["network_id"], network, self._plane.foreign_networks())
+        return row
+
+
+def _refuse_overlap(
+    network_id: str, wanted: addresses.Network, known: Iterable[addresses.Network]
+) -> None:
+    for other in known:
+        if other.version == wanted.version and other.overlaps(wanted):
+            raise Fault(
+                400,
+                f"Invalid input for operation: Requested subnet with cidr: {wanted} for "
+                f"network: {network_id} overlaps with another subnet.",
+                kind="InvalidInput",
+            )
 
 
 def _network_of(row: Row) -> addresses.Network:

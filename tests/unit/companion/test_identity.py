@@ -208,6 +208,8 @@ def test_role_assignments_show_names_and_implied_roles(cloud):
 
     assert plain["role"]["name"] == "member"
     assert plain["scope"]["project"]["name"] == "demo"
+    assert plain["scope"]["project"]["domain"] == {"id": "default", "name": "Default"}
+    assert plain["user"]["domain"]["name"] == "Default"
     assert len(effective) == 2
 
 
@@ -221,6 +223,7 @@ def test_an_application_credential_logs_in_with_the_roles_it_was_given(cloud):
 
     token = cloud.post(f"{V3}/auth/tokens", {"auth": auth}, user=None)
 
+    assert credential["roles"][0]["name"] == "reader"
     assert token.status_code == 201
     assert [role["name"] for role in token.json["token"]["roles"]] == ["reader"]
     restricted = token.headers["X-Subject-Token"]

@@ -6,6 +6,7 @@ Ours are known by their alias, so that no other bridge is ever touched.
 
 import ipaddress
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from services.companion.network.plane.desired import Bridge
@@ -13,6 +14,7 @@ from services.companion.network.plane.namespace import Namespace
 from services.companion.network.plane.ruleset import METADATA_ADDRESS
 
 _ALIAS = "kilonova network "
+_BRIDGE_PARAMETERS = Path("/proc/sys/net/bridge")
 _FORWARDING = (
     ("/proc/sys/net/ipv4/ip_forward", "1"),
     # Bridged packets pass the inet rules, too.
@@ -23,6 +25,8 @@ _FORWARDING = (
 
 def apply(namespace: Namespace, bridges: Sequence[Bridge]) -> None:
     """Make bridges and addresses as wanted, remove ours that are not. Raises CommandFailed."""
+    if not _BRIDGE_PARAMETERS.exists():
+        namespace.run("modprobe", "br_netfilter")
     for path, value in _FORWARDING:
         namespace.write(path, value)
     known = _ours(namespace)
