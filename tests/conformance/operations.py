@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract's operations, as tests ask for them."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from services.api.declare.version import FIRST, LAST, minor
+
+_FILE = Path(__file__).parent / "contract" / "operations.json"
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_FILE.read_text())
+    return found
+
+
+def operation(method: str, path: str, action: str | None = None) -> dict[str, Any]:
+    """The operation of a path as the contract writes it."""
+    for found in _document()["operations"]:
+        if (found["method"], found["path"], found.get("action")) == (method, path, action):
+            return dict(found)
+    raise LookupError(f"{method} {path} {action}")
+
+
+def removed() -> list[tuple[str, str]]:
+    """Methods and paths that answer 410, without those of actions."""
+    return [
+        (found["method"], found["path"])
+        for found in _document()["operations"]
+        if found["status"] == "gone" and not found.get("action")
+    ]
+
+
+def schema(of: dict[str, Any], kind: str, version: int) -> dict[str, Any] | None:
+    """The `request`, `query` or `response` schema at 2.`version`; None where there is none."""
+    for entry in of.get(kind, ()):
+        if _first(entry) <= version <= _last(entry):
+            return dict(_document()["schemas"][entry["schema"]])
+    return None
+
+
+def turning_points(of: dict[str, Any]) -> list[int]:
+    """Microversions at which something of an operation changes: first and last of every range."""
+    points = {max(_first(of), FIRST), min(_last(of), LAST)}
+    for kind in ("request", "query", "response", "success"):
+        for entry in of.get(kind, ()):
+            points |= {_first(entry), _last(entry)}
+    return sorted(point for point in points if _first(of) <= point <= _last(of))
+
+
+def success(of: dict[str, Any], version: int) -> int:
+    """The status of a success at 2.`version`."""
+    for entry in of["success"]:
+        if _first(entry) <= version <= _last(entry):
+            return int(entry["code"])
+    raise LookupError(f"no success at 2.{version}")
+
+
+def _first(entry: dict[str, Any]) -> int:
+    return minor(entry["min"]) if entry["min"] else FIRST
+
+
+def _last(entry: dict[str, Any]) -> int:
+    return minor(entry["max"]) if entry["max"] else LAST

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A conductor in memory, behind the real interfaces: what API tests talk to."""
+
+from typing import Any
+
+from common.clients.session import Refused
+from common.errors import InstanceNotFound, KeypairNotFound, ServiceNotFound
+from common.objects.aggregate import ZoneService, ZoneView
+from common.objects.daemon_status import DaemonHealth
+from common.objects.image import ImageMeta
+from common.objects.new_server import CreatedServers
+from common.objects.quota import QuotaSet
+from common.objects.task import StepRecord, TaskRecord
+from common.rpc.conductor.catalog import Catalog
+from common.rpc.conductor.hosts import Hosts
+from common.rpc.conductor.quotas import Quotas
+from common.rpc.conductor.servers import Servers
+from common.rpc.conductor.tasks import Tasks
+from tests import factories
+
+LIMITS = {
+    "instances": 10, "cores": 20, "ram": 51200, "metadata_items": 128, "injected_files": 5,
+    "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255, "key_pairs": 100,
+    "server_groups": 10, "server_group_members": 10,
+}  # fmt: skip
+
+
+class MemoryServers(Servers):
+    """One server; remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.instance = factories.make_instance()
+        self.asked: list[tuple[str, Any]] = []
+
+    def _note(self, what: str, *details: Any) -> None:
+        self.asked.append((what, details))
+
+    def create(self, ctx, request):
+        self._note("create", request)
+        return CreatedServers(uuids=request.uuids, reservation_id=request.reservation_id)
+
+    def get(self, ctx, instance, *, any_project=False):
+        if instance != self.instance.uuid:
+            raise InstanceNotFound(instance=instance)
+        return self.instance
+
+    def list_servers(self, ctx, filters, *, brief=False):
+        self._note("list", filters, brief)
+        return [self.instance]
+
+    def update(self, ctx, instance, changes):
+        self._note("update", changes)
+        return self.get(ctx, instance)
+
+    def delete(self, ctx, instance, *, force=False):
+        self._note("delete", instance)
+
+    def start(self, ctx, instance):
+        self._note("start", instance)
+
+    def stop(self, ctx, instance):
+        self._note("stop", instance)
+
+    def reboot(self, ctx, instance, *, hard):
+        self._note("reboot", hard)
+
+    def console_output(self, ctx, instance, *, lines=None):
+        return "line\x00 one\n"
+
+    def metadata(self, ctx, instance):
+        return {"a": "b"}
+
+    def change_metadata(self, ctx, instance, *, set_items, delete_keys, replace=False):
+        self._note("metadata", set_items, delete_keys, replace)
+        return set_items if replace else {"a": "b"} | set_items
+
+    def tags(self, ctx, instance):
+        return ["t"]
+
+    def change_tags(self, ctx, instance, *, add, remove, replace=False):
+        self._note("tags", add, remove, replace)
+        return sorted(add)
+
+    def actions(self, ctx, instance, *, limit=None, marker=None, changes_since=None,
+                changes_before=None):  # fmt: skip
+        return [factories.make_action()]
+
+    def action(self, ctx, instance, request_id):
+        return factories.make_action()
+
+
+class MemoryCatalog(Catalog):
+    """One flavor, one key pair."""
+
+    def flavors(self, ctx, **_):
+        return [factories.make_flavor()]
+
+    def flavor(self, ctx, flavorid):
+        return factories.make_flavor(flavorid=flavorid)
+
+    def create_flavor(self, ctx, flavor):
+        return flavor
+
+    def update_flavor(self, ctx, flavorid, *, description):
+        return factories.make_flavor(description=description)
+
+    def delete_flavor(self, ctx, flavorid):
+        return None
+
+    def change_extra_specs(self, ctx, flavorid, *, set_items, delete_keys):
+        return set_items
+
+    def flavor_access(self, ctx, flavorid):
+        return [factories.PROJECT]
+
+    def change_flavor_access(self, ctx, flavorid, *, project_id, grant):
+        return [project_id]
+
+    def keypairs(self, ctx, *, user_id, limit=None, marker=None):
+        return [factories.make_keypair(user_id=user_id)]
+
+    def keypair(self, ctx, *, user_id, name):
+        if name != "mine":
+            raise KeypairNotFound(name=name, user=user_id)
+        return factories.make_keypair(user_id=user_id)
+
+    def create_keypair(self, ctx, keypair):
+        return keypair
+
+    def delete_keypair(self, ctx, *, user_id, name):
+        self.keypair(ctx, user_id=user_id, name=name)
+
+
+class MemoryHosts(Hosts):
+    """One compute host."""
+
+    def __init__(self) -> None:
+        self.changes: list[dict[str, Any]] = []
+
+    def services(self, ctx, *, host=None, binary=None):
+        return [factories.make_service()]
+
+    def update_service(self, ctx, **changes):
+        self.changes.append(changes)
+        if changes.get("host") == "nowhere":
+            raise ServiceNotFound(service="nowhere")
+        return factories.make_service(disabled=bool(changes.get("disabled")))
+
+    def delete_service(self, ctx, service):
+        return None
+
+    def compute_nodes(self, ctx, *, hostname_pattern=None, limit=None, marker=None):
+        found = hostname_pattern is None or hostname_pattern in "host1"
+        return [factories.make_node()] if found else []
+
+    def compute_node(self, ctx, node):
+        return factories.make_node()
+
+    def instances_on(self, ctx, hosts):
+        return {host: [[factories.INSTANCE, "server"]] for host in hosts}
+
+    def zones(self, ctx):
+        service = ZoneService(available=True, active=True, updated_at=factories.NOW)
+        return [
+            ZoneView(name="internal", available=True, hosts={"c": {"nova-conductor": service}}),
+            ZoneView(name="nova", available=True, hosts={"host1": {"nova-compute": service}}),
+        ]
+
+    def health(self, ctx):
+        return [DaemonHealth(binary="nova-conductor", host="c", latency_ms=1.5)]
+
+
+class MemoryQuotas(Quotas):
+    """The defaults, a little of it used."""
+
+    def quota_set(self, ctx, *, project_id, user_id=None, with_usage=False):
+        return QuotaSet(scope=project_id, limits=LIMITS, in_use={"instances": 1, "cores": 1})
+
+    def defaults(self, ctx):
+        return QuotaSet(scope="default", limits=LIMITS)
+
+    def update(self, ctx, *, project_id, user_id=None, limits, force=False):
+        return QuotaSet(scope=project_id, limits=LIMITS | limits)
+
+    def delete(self, ctx, *, project_id, user_id=None):
+        return None
+
+
+class MemoryTasks(Tasks):
+    """One task under way."""
+
+    def list_tasks(self, ctx, *, active_only=True, instance=None, limit=100):
+        return [self.show(ctx, "t")]
+
+    def show(self, ctx, task):
+        step = StepRecord(step="build", started_at=factories.NOW)
+        return TaskRecord(
+            uuid=task, flow="boot", instance_uuid=factories.INSTANCE, project_id="p",
+            request_id="r", state="waiting", created_at=factories.NOW, steps=(step,),
+        )  # fmt: skip
+
+
+class MemoryLookups:
+    """Every image and network is there."""
+
+    def image(self, call, image_id):
+        return ImageMeta(id=image_id) if image_id else None
+
+    def networks(self, call, asked):
+        return None
+
+    def security_groups(self, call, names):
+        return names
+
+
+class MemoryImages:
+    """One image in the image service's own words."""
+
+    image = {
+        "id": factories.IMAGE, "name": "guest", "status": "active", "size": 5, "min_ram": 0,
+        "min_disk": 0, "created_at": "2026-11-23T10:00:00Z", "updated_at": "2026-11-23T10:00:00Z",
+        "hw_disk_bus": "virtio", "visibility": "public", "owner": "p", "tags": [],
+        "protected": False,
+    }  # fmt: skip
+
+    def request(self, token, method, path, **options):
+        if path.startswith("/images/") and factories.IMAGE not in path:
+            raise Refused("No image found", status=404)
+        document = {"images": [self.image]} if path == "/images" else self.image
+        return _Response(None if method == "DELETE" else document)
+
+
+class _Response:
+    def __init__(self, document: Any) -> None:
+        self.content = b"" if document is None else b"x"
+        self._document = document
+
+    def json(self) -> Any:
+        return self._document
+
+
+class MemoryIdentity:
+    """Projects called `missing` are not there."""
+
+    def project_exists(self, project_id: str) -> bool:
+        return project_id != "missing"

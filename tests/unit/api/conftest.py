@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API's application with a conductor in memory behind it, and callers with roles."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import falcon.testing
+import pytest
+
+from common import config
+from common.policy import Policy
+from services.api.app import AppOptions, make_app
+from services.api.routes import Parts
+from tests import factories
+from tests.unit.api import conductor
+
+Ask = Callable[..., falcon.testing.Result]
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    return Parts(
+        servers=conductor.MemoryServers(),
+        catalog=conductor.MemoryCatalog(),
+        hosts=conductor.MemoryHosts(),
+        quotas=conductor.MemoryQuotas(),
+        tasks=conductor.MemoryTasks(),
+        lookups=conductor.MemoryLookups(),
+        images=conductor.MemoryImages(),
+        identity=conductor.MemoryIdentity(),
+        show_password=True,
+        max_limit=1000,
+    )
+
+
+@pytest.fixture(scope="session")
+def app(parts: Parts) -> Any:
+    return make_app(parts, Policy(config.load("test", [], [])), AppOptions(), dict)
+
+
+@pytest.fixture(scope="session")
+def ask(app: Any) -> Ask:
+    """Sends a request as somebody with `roles` (None: without a token) at `version`."""
+    client = falcon.testing.TestClient(app)
+
+    def send(
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        version: int | str | None = None,
+        roles: str | None = "admin,manager,member,reader",
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> falcon.testing.Result:
+        environ = {}
+        if roles is not None:
+            environ = {
+                "HTTP_X_IDENTITY_STATUS": "Confirmed",
+                "HTTP_X_ROLES": roles,
+                "HTTP_X_PROJECT_ID": factories.PROJECT,
+                "HTTP_X_USER_ID": factories.USER,
+            }
+        headers = dict(headers or {})
+        if version is not None:
+            text = f"2.{version}" if isinstance(version, int) else version
+            headers["OpenStack-API-Version"] = f"compute {text}"
+        if body is not None:
+            raw = json.dumps(body).encode()
+        path, _, query = path.partition("?")
+        return client.simulate_request(
+            method, path, body=raw, headers=headers, extras=environ, query_string=query
+        )
+
+    return send
