@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is accepted: rows and task in one commit, the same for the same request, in order."""
+
+import random
+import threading
+
+import pytest
+from sqlalchemy import text
+
+from common.clock import SystemClock
+from common.errors import (
+    FlavorNotFound,
+    InstanceInvalidState,
+    InstanceLocked,
+    InstanceNotFound,
+    Invalid,
+    QuotaExceeded,
+)
+from common.ids import new_uuid
+from common.objects.image import ImageMeta
+from common.objects.new_server import NewServers
+from common.objects.operation import OperationReport
+from common.objects.request_spec import Candidate, Selection
+from common.objects.resources import Resources
+from common.rpc.scheduler import Scheduler
+from services.conductor import claims
+from services.conductor.accept.accept import Accept
+from services.conductor.accept.create import Create
+from services.conductor.db import flavors, instances, journal, power
+from services.conductor.db.journal import Lease
+from services.conductor.journal import crashpoints
+from services.conductor.journal.engine import Engine
+from services.conductor.journal.runner import Runner
+from services.conductor.journal.stepper import Patience, Stepper
+from services.conductor.quota import Quota
+from services.conductor.tasks.boot import Boot
+from services.conductor.tasks.delete import Delete
+from services.conductor.tasks.ground import Ground, Limits
+from services.conductor.tasks.power import Reboot, Start, Stop
+from tests.functional.db.rows import TINY, add_hosts, caller, make_report
+from tests.functional.db.test_quota import OPTIONS
+from tests.functional.journal.toy import Hosts
+from tests.functional.rabbitmq import wait_until
+
+pytestmark = pytest.mark.functional
+
+MEMBER, ADMIN = caller(), caller(project_id="admins", is_admin=True)
+
+
+class OneHost(Scheduler):
+    """Always the same host; `reason` when it has none."""
+
+    def __init__(self):
+        self.report = make_report("host1")
+        self.reason = ""
+
+    def select(self, ctx, spec):
+        if self.reason:
+            return Selection(candidates=((),), reason=self.reason)
+        candidate = Candidate(host_uuid=self.report.uuid, host="host1", node="host1")
+        return Selection(candidates=((candidate,),))
+
+
+class World:
+    """A conductor without a bus: a test is its scheduler and its hosts."""
+
+    def __init__(self, database):
+        self.database = database
+        self.scheduler, self.hosts = OneHost(), Hosts()
+        add_hosts(database, self.scheduler.report)
+        with database.begin() as conn:
+            flavors.add(conn, TINY)
+        ground = Ground(
+            scheduler=self.scheduler, ports=None, hosts_changed=lambda _: None, limits=Limits(),
+            clock=SystemClock(), new_uuid=new_uuid,
+        )  # fmt: skip
+        flows = {f.name: f(ground) for f in (Boot, Delete, Start, Stop, Reboot)}
+        lease = Lease("me#1", 30, 10)
+        self.runner = Runner(database, lease, threads=2)
+        self.engine = Engine(
+            database,
+            Stepper(flows, clock=SystemClock(), rng=random.Random(1), patience=Patience()),
+            self.hosts, lease, crashpoints.none(), self.runner.put,
+        )  # fmt: skip
+        self.runner.start(self.engine.run)
+        create = Create(
+            database, self.engine, Quota(OPTIONS), clock=SystemClock(), new_uuid=new_uuid
+        )
+        self.accept = Accept(
+            database, self.engine, self.runner, create,
+            clock=SystemClock(), new_uuid=new_uuid, down_after_s=60,
+        )  # fmt: skip
+
+    def boot(self, **values):
+        """Ask for a server; answer as its host."""
+        created = self.accept.create(MEMBER, request(**values))
+        self.report("build")
+        return created.uuids[0]
+
+    def report(self, method, power_state=1, error=None):
+        """The host reports its next operation, which is `method`."""
+        wait_until(lambda: bool(self.hosts.sent), f"{method} was sent")
+        operation = self.hosts.sent.pop(0)
+        assert operation.method == method
+        self.engine.reported(
+            OperationReport(
+                operation_id=operation.id, host="host1", result={"power_state": power_state},
+                error=error.to_wire() if error else None,
+            )
+        )  # fmt: skip
+        return operation
+
+    def get(self, uuid):
+        with self.database.begin() as conn:
+            return instances.get_even_deleted(conn, uuid, down_after_s=60)
+
+    def scalars(self, query):
+        with self.database.begin() as conn:
+            return list(conn.execute(text(query)).scalars())
+
+
+@pytest.fixture
+def world(database):
+    made = World(database)
+    yield made
+    made.runner.stop()
+
+
+def request(**values):
+    fields = {"uuids": (new_uuid(),), "name": "web", "flavorid": "1", "reservation_id": "r-1"}
+    return NewServers(**{**fields, "image": ImageMeta(id="i"), **values})
+
+
+def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):
+    uuid = world.boot()
+    assert (world.get(uuid).vm_state, world.get(uuid).host) == ("active", "host1")
+    world.accept.stop(MEMBER, uuid)
+    assert world.get(uuid).task_state == "powering-off"
+    world.report("power_off", power_state=4)
+    assert (world.get(uuid).vm_state, world.get(uuid).power_state) == ("stopped", 4)
+    world.accept.start(MEMBER, uuid)
+    world.report("power_on")
+    world.accept.reboot(MEMBER, uuid, hard=False)
+    assert world.get(uuid).task_state == "rebooting"
+    world.report("reboot")
+    assert (world.get(uuid).vm_state, world.get(uuid).task_state) == ("active", None)
+    world.accept.delete(MEMBER, uuid)
+    world.report("destroy")
+
+    assert world.get(uuid).deleted
+    assert world.scalars("SELECT count(*) FROM allocations") == [0]
+    assert world.scalars("SELECT instances FROM compute_nodes") == [0]
+
+
+def test_the_same_request_again_makes_no_second_server(world):
+    same = request()
+
+    first, second = world.accept.create(MEMBER, same), world.accept.create(MEMBER, same)
+
+    assert first == second
+    assert world.scalars("SELECT count(*) FROM instances") == [1]
+    assert world.scalars("SELECT count(*) FROM tasks") == [1]
+
+
+def test_as_many_servers_are_made_as_fit_the_quota(world):
+    uuids = tuple(new_uuid() for _ in range(OPTIONS["instances"] + 2))
+
+    created = world.accept.create(MEMBER, request(uuids=uuids))
+
+    assert len(created.uuids) == OPTIONS["instances"]
+    assert world.scalars("SELECT name FROM instances ORDER BY launch_index")[:2] == [
+        "web-1", "web-2",
+    ]  # fmt: skip
+    with pytest.raises(QuotaExceeded):
+        world.accept.create(MEMBER, request())
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"flavorid": "none"}, FlavorNotFound),
+        ({"key_name": "none"}, Invalid),
+        ({"image": ImageMeta(id="i", min_ram=4096)}, Invalid),
+    ],
+)
+def test_what_is_refused_leaves_no_row(world, values, error):
+    with pytest.raises(error):
+        world.accept.create(MEMBER, request(**values))
+
+    assert world.scalars("SELECT count(*) FROM instances") == [0]
+    assert world.scalars("SELECT count(*) FROM instance_actions") == [0]
+
+
+def test_a_password_reaches_the_host_and_outlives_nothing(world):
+    world.accept.create(MEMBER, request(admin_password="s3cret"))
+    operation = world.report("build")
+
+    assert "s3cret" in operation.payload
+    assert "s3cret" not in "".join(world.scalars("SELECT tasks::text FROM tasks"))
+    assert "s3cret" not in "".join(world.scalars("SELECT instances::text FROM instances"))
+
+
+def test_without_a_host_a_server_ends_in_error_that_says_why(world):
+    world.scheduler.reason = "1 host; 1 disabled"
+    uuid = world.accept.create(MEMBER, request()).uuids[0]
+    wait_until(lambda: world.get(uuid).task_state is None, "it rests")
+
+    found = world.get(uuid)
+    assert (found.vm_state, found.fault.code) == ("error", 500)
+    assert found.fault.message == "No valid host: 1 host; 1 disabled"
+    assert world.scalars("SELECT message FROM instance_actions") == [found.fault.message]
+
+
+def test_a_lost_race_for_the_last_room_is_not_over_committed(world):
+    need = TINY
+    with world.database.begin() as conn:
+        conn.execute(text("UPDATE compute_nodes SET memory_capacity_mib = :m"),
+                     {"m": need.memory_mib * 3})  # fmt: skip
+    candidate = OneHost().select(None, None).candidates[0][0]
+    want = Resources(vcpus=1, memory_mib=need.memory_mib, disk_gib=1)
+    won = []
+
+    def claim(number):
+        with world.database.begin() as conn:
+            if claims.take(conn, f"i{number}", candidate, want) is not None:
+                won.append(number)
+
+    threads = [threading.Thread(target=claim, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 3
+    assert world.scalars("SELECT instances FROM compute_nodes") == [3]
+    with world.database.begin() as conn:
+        assert claims.release(conn, f"i{won[0]}") == [candidate.host_uuid]
+        assert claims.release(conn, f"i{won[0]}") == []
+    assert world.scalars("SELECT memory_claimed_mib FROM compute_nodes") == [2 * need.memory_mib]
+
+
+def test_state_and_lock_are_checked_and_administrators_pass_the_lock(world):
+    uuid = world.boot()
+    with pytest.raises(InstanceInvalidState):
+        world.accept.start(MEMBER, uuid)
+    with world.database.begin() as conn:
+        instances.change(conn, uuid, locked_by="owner")
+
+    with pytest.raises(InstanceLocked):
+        world.accept.delete(MEMBER, uuid)
+    with pytest.raises(InstanceNotFound):
+        world.accept.delete(caller(project_id="theirs"), uuid)
+    world.accept.stop(ADMIN, uuid)
+
+    assert world.get(uuid).task_state == "powering-off"
+
+
+def test_deleting_twice_is_deleting_once(world):
+    uuid = world.boot()
+
+    world.accept.delete(MEMBER, uuid)
+    world.accept.delete(MEMBER, uuid)
+
+    assert world.scalars("SELECT count(*) FROM tasks WHERE flow = 'delete'") == [1]
+    world.report("destroy")
+    assert world.get(uuid).deleted
+
+
+def test_a_hard_reboot_takes_the_place_of_a_soft_one(world):
+    uuid = world.boot()
+    world.accept.reboot(MEMBER, uuid, hard=False)
+    wait_until(lambda: len(world.hosts.sent) == 1, "the soft one was sent")
+    soft = world.hosts.sent.pop()
+
+    world.accept.reboot(MEMBER, uuid, hard=True)
+    world.report("reboot")
+
+    assert world.hosts.cancelled == [soft.id]
+    assert (world.get(uuid).vm_state, world.get(uuid).task_state) == ("active", None)
+
+
+def test_a_refused_stop_leaves_the_server_as_it_was_and_says_why(world):
+    uuid = world.boot()
+    world.accept.stop(MEMBER, uuid)
+
+    world.report("power_off", error=Invalid("the guest is stubborn"))
+
+    assert (world.get(uuid).vm_state, world.get(uuid).task_state) == ("active", None)
+    assert "the guest is stubborn" in world.scalars(
+        "SELECT message FROM instance_actions WHERE action = 'stop'"
+    )
+
+
+def test_a_guest_at_rest_takes_on_what_its_host_sees_and_a_busy_one_does_not(world):
+    rests, busy = world.boot(), world.boot()
+    world.accept.stop(MEMBER, busy)
+
+    with world.database.begin() as conn:
+        changed = power.take_over(conn, "host1", {rests: 4, busy: 4})
+        again = power.take_over(conn, "host1", {rests: 4})
+
+    assert (changed, again) == ({rests: "stopped"}, {})
+    assert (world.get(rests).vm_state, world.get(rests).power_state) == ("stopped", 4)
+    assert world.get(busy).vm_state == "active"
+
+
+def test_a_boot_costs_few_statements(world, queries):
+    queries.sent.clear()
+    world.boot()
+
+    assert len(queries.sent) <= 20, queries.sent
+
+
+def test_tasks_are_listed_with_what_they_wait_for(world):
+    world.accept.create(MEMBER, request())
+    wait_until(lambda: bool(world.hosts.sent), "build was sent")
+
+    with world.database.begin() as conn:
+        (task,) = journal.list_tasks(conn, active_only=True, instance=None, limit=10)
+
+    assert (task.flow, task.state, task.step, task.host) == ("boot", "waiting", "build", "host1")
+    assert task.deadline_at is not None
