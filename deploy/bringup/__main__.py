@@ -28,6 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     except Failed as failed:
         print(f"\n{failed}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted; run the command again to go on.", file=sys.stderr)
         return 130
@@ -98,7 +101,7 @@ def _up(paths: Paths, options: argparse.Namespace) -> None:
 def _status(paths: Paths, *, as_json: bool) -> int:
     cloud = Cloud.known(paths)
     found = status.look(cloud)
-    print(status.as_json(cloud, found) if as_json else status.as_table(cloud, found))
+    print(status.as_json(cloud, found) if as_json else status.as_table(cloud, found), flush=True)
     return 0 if found.is_healthy else 1
 
 

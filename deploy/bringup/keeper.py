@@ -110,6 +110,7 @@ class Keeper:
         state = {
             "keeper": os.getpid(),
             "pid": self._child,
+            "started_at": started_at(self._child),
             "restarts": self._restarts,
             "last_exit": self._last_exit,
             "fingerprint": self._spec["fingerprint"],
@@ -117,6 +118,13 @@ class Keeper:
         fresh = self._state_file.with_suffix(".fresh")
         fresh.write_text(json.dumps(state))
         fresh.replace(self._state_file)
+
+
+def started_at(pid: int) -> str:
+    """When a process started, in ticks since boot; tells it from a later one of the same id."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
 
 
 def _end_with_keeper() -> None:

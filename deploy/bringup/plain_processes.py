@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from deploy.bringup import keeper
 from deploy.bringup.failures import Failed
 from deploy.bringup.paths import write
 from deploy.bringup.program import Kept, Program
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_KEEPER = Path(keeper.__file__)
 _STARTS_WITHIN_S = 10.0
 
 
@@ -35,6 +36,7 @@ class PlainProcesses:
             return False
         if known.is_kept:
             self.stop(program.name)
+        self._end_orphan(program.name)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         specification = self._file(program.name, "json")
         write(specification, json.dumps(asdict(program) | {"fingerprint": fingerprint}), 0o600)
@@ -53,13 +55,39 @@ class PlainProcesses:
         """Stop program and keeper; returns when both are gone. Whether there was anything."""
         known = self.state(name)
         if not known.is_kept:
-            return False
+            return self._end_orphan(name)
         specification = json.loads(self._file(name, "json").read_text())
-        keeper = json.loads(self._file(name, "state").read_text())["keeper"]
+        state = json.loads(self._file(name, "state").read_text())
         with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper, signal.SIGTERM)
+            os.kill(state["keeper"], signal.SIGTERM)
         patience_s = specification["stop_grace_s"] + 10.0
         self._wait(lambda: not self._is_locked(name), patience_s, name)
+        return True
+
+    def has(self, name: str) -> bool:
+        """Whether the program runs, kept or left behind by a keeper that was killed."""
+        return self.state(name).is_kept or self._orphan(name) != 0
+
+    def _orphan(self, name: str) -> int:
+        """The process that a killed keeper left; 0 when there is none."""
+        try:
+            state = json.loads(self._file(name, "state").read_text())
+        except (OSError, ValueError):
+            return 0
+        is_it = state["pid"] and keeper.started_at(state["pid"]) == state.get("started_at")
+        return int(state["pid"]) if is_it and not self._is_locked(name) else 0
+
+    def _end_orphan(self, name: str) -> bool:
+        """End it; the keeper's end has told it to stop already."""
+        pid = self._orphan(name)
+        if not pid:
+            return False
+        specification = json.loads(self._file(name, "json").read_text())
+        with contextlib.suppress(Failed):
+            self._wait(lambda: not self._orphan(name), specification["stop_grace_s"], name)
+            return True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
         return True
 
     def forget(self, name: str) -> None:

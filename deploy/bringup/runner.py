@@ -25,6 +25,9 @@ class Runner(Protocol):
     def state(self, name: str) -> Kept:
         """How it runs."""
 
+    def has(self, name: str) -> bool:
+        """Whether a process of it is there, well kept or not."""
+
     def names(self) -> list[str]:
         """Programs that were started and not forgotten."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a new cloud offers its users: flavors, a network, rules for ssh and ping, an image.
 
-Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML NAME=FILE …`, each an
-image. It speaks the public APIs only. Again: what is there stays as it is, also where the operator
-changed it.
+Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML NAME=FILE …`, each
+file an image. It speaks the public APIs only. Again: what is there stays as it is, also where the
+operator changed it.
 """
 
 import hashlib

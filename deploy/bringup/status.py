@@ -57,7 +57,7 @@ def _program(cloud: Cloud, name: str, problem: str) -> ProgramStatus:
         up_s=processes.up_s(state.pid) if state.pid else 0.0,
         memory_mib=processes.memory_mib(pids),
         restarts=state.restarts,
-        problem=problem,
+        problem=problem if state.is_kept else "is not kept running; deploy/up repairs it",
     )
 
 

@@ -67,6 +67,10 @@ class SystemdUnits:
             is_kept=found.get("ActiveState") in {"active", "activating", "reloading"},
         )
 
+    def has(self, name: str) -> bool:
+        """Whether it runs."""
+        return self.state(name).is_kept
+
     def names(self) -> list[str]:
         """Programs whose units are installed."""
         units = _SYSTEM.glob(f"{unit_name('*')}")

@@ -83,7 +83,7 @@ def _check_ports(cloud: Cloud) -> None:
 
     def is_ours(name: str) -> bool:
         program = {"rabbitmq-dist": "rabbitmq", "metadata-health": "metadata"}.get(name, name)
-        return cloud.runner.state(program).is_kept
+        return cloud.runner.has(program)
 
     ports = [(name, port) for name, port in cloud.settings.ports.items() if name in used]
     preflight.need_ports(ports, is_ours)
