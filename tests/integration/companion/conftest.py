@@ -79,7 +79,7 @@ class Namespace:
         process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{self.name}", sys.executable, "-u", "-c", code,
              *map(str, arguments)],
-            stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.processes.append(process)
         assert process.stdout.readline() == "ready\n"
@@ -89,6 +89,7 @@ class Namespace:
         for process in self.processes:
             process.kill()
             process.wait()
+            process.stdin.close()
             process.stdout.close()
         sh("ip", "netns", "del", self.name, check=False)
 

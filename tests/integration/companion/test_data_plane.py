@@ -70,6 +70,58 @@ def test_a_security_group_lets_in_what_it_says_and_nothing_else(cloud, tmp_path)
     assert (denied, back, allowed, denied_again) == (False, False, True, True)
 
 
+LINE_SERVER = """
+import selectors, socket
+chooser = selectors.DefaultSelector()
+for port in (7001, 7002):
+    listener = socket.create_server(("0.0.0.0", port))
+    chooser.register(listener, selectors.EVENT_READ, "listener")
+print("ready")
+while True:
+    for key, _ in chooser.select():
+        if key.data == "listener":
+            chooser.register(key.fileobj.accept()[0], selectors.EVENT_READ, "client")
+        elif data := key.fileobj.recv(100):
+            print(data.decode(), flush=True)
+        else:
+            chooser.unregister(key.fileobj)
+"""
+LINE_CLIENT = """
+import socket, sys
+one = socket.create_connection((sys.argv[1], 7001), 5)
+one.sendall(b"before")
+print("ready")
+sys.stdin.readline()
+one.sendall(b"after")
+two = socket.create_connection((sys.argv[1], 7002), 5)
+two.sendall(b"barrier")
+print("sent", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_rule_taken_away_ends_the_connections_it_allowed(cloud, tmp_path):
+    net = cloud.network("10.77.1.0/24")
+    group = cloud.group()
+    first, _ = (
+        cloud.allow(group, protocol="tcp", port_range_min=port, port_range_max=port)
+        for port in (7001, 7002)
+    )
+    server, client = cloud.boot(net, security_groups=[group]), cloud.boot(net)
+    for guest in (server, client):
+        guest.dhcp(tmp_path)
+    lines = server.python(LINE_SERVER).stdout
+    writer = client.python(LINE_CLIENT, server.ip)
+    assert lines.readline() == "before\n"
+
+    cloud.delete(f"/network/v2.0/security-group-rules/{first['id']}")
+    assert until(lambda: "7001" not in cloud.rules())
+    writer.stdin.write("\n")
+    writer.stdin.flush()
+
+    assert lines.readline() == "barrier\n"
+
+
 def test_members_of_the_default_group_reach_one_another(cloud, tmp_path):
     net = cloud.network("10.77.1.0/24")
     one, two = cloud.boot(net), cloud.boot(net)

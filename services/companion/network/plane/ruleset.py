@@ -18,6 +18,9 @@ TABLES = (("bridge", "kilonova"), ("inet", "kilonova"), ("ip", "kilonova"))
 METADATA_ADDRESS = "169.254.169.254"
 # On packets of ports without port security: they may leave with any source.
 _UNGUARDED = "0x6b6e"
+# Only what answers passes unasked, and errors about what passed. Who began is held to the rules
+# with every packet, so a rule taken away ends the connections that it allowed.
+_ANSWERS = ("ct direction reply ct state established", "ct state related")
 _PROTOCOL_WORDS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 
 
@@ -117,8 +120,7 @@ def _filter(desired: Desired, metadata_port: int) -> list[str]:
     lines += _chain(
         "pass",
         [
-            f"iifname {ours} ct state established,related accept",
-            f"oifname {ours} ct state established,related accept",
+            *(f"{side} {ours} {a} accept" for side in ("iifname", "oifname") for a in _ANSWERS),
             f"iifname {ours} ct state invalid drop",
             f"meta mark != {_UNGUARDED} iifname vmap {leave}",
             f"oifname vmap {enter}",
@@ -141,7 +143,7 @@ def _filter(desired: Desired, metadata_port: int) -> list[str]:
     lines += _chain(
         "from_host",
         [
-            f"oifname {ours} ct state established,related accept",
+            *(f"oifname {ours} {answers} accept" for answers in _ANSWERS),
             f"oifname {ours} udp sport 67 udp dport 68 accept",
             f"oifname vmap {enter}",
         ],
