@@ -80,4 +80,6 @@ def test_an_unknown_filter_keeps_it_from_starting(transport_url, tmp_path, capfd
     with daemon_process("scheduler", transport_url, tmp_path, "enabled_filters = Nope") as process:
         assert process.process.wait(timeout=20) == 1
 
-    assert "[scheduler] enabled_filters: unknown filter Nope; known: " in "".join(capfd.readouterr())
+    assert "[scheduler] enabled_filters: unknown filter Nope; known: " in "".join(
+        capfd.readouterr()
+    )
