@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/flavors`: how much of a host a server gets; their extra specs, and who may use them."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from common.errors import ExtraSpecNotFound, Invalid
@@ -165,16 +167,33 @@ class Flavors:
 
     def _list(self, call: ApiCall) -> list[Flavor]:
         query = call.query
-        return self._catalog.flavors(
+        ask = functools.partial(
+            self._catalog.flavors,
             call.caller,
             is_public=_is_public(call),
             min_memory_mib=_number(query, "minRam"),
             min_root_gib=_number(query, "minDisk"),
             sort_key=single(query, "sort_key") or "flavorid",
             sort_dir=single(query, "sort_dir") or "asc",
-            limit=call.page_limit(),
-            marker=single(query, "marker"),
         )
+        name, marker = single(query, "name"), single(query, "marker")
+        if name is None:
+            return ask(limit=call.page_limit(), marker=marker)
+        return _named(ask, name, call.page_limit(), call.max_limit, marker)
+
+
+def _named(
+    ask: Callable[..., list[Flavor]], name: str, wanted: int, page: int, marker: str | None
+) -> list[Flavor]:
+    """The first `wanted` flavors whose name contains `name`; nearly always one question."""
+    found: list[Flavor] = []
+    while len(found) < wanted:
+        some = ask(limit=page, marker=marker)
+        found += [flavor for flavor in some if name in flavor.name]
+        if len(some) < page:
+            break
+        marker = some[-1].flavorid
+    return found[:wanted]
 
 
 def _is_public(call: ApiCall) -> bool | None:

@@ -61,7 +61,7 @@ UPDATE = Body("quota-update", key="quota_set", fields=[
     Field("force", BOOLEAN, required=False),
 ])  # fmt: skip
 USER = Query("quota-user", [Field("user_id", TEXT)])
-LIMITS = Query("limits", [Field("tenant_id", TEXT), Field("reserved", TEXT)])
+LIMITS = Query("limits", [Field("tenant_id", TEXT)])
 
 
 def _present(version: int) -> list[Resource]:

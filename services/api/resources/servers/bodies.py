@@ -25,6 +25,11 @@ from services.api.declare.version import LAST
 
 _TAG = string(1, 60, pattern="^[^,/]*$")
 _HOST_NAME = string(1, 255, pattern="^[a-zA-Z0-9-._]*$")
+# Names with dots came with 2.94.
+_GUEST_NAME = Changing((
+    ("2.90", string(2, 63, pattern="^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$")),
+    ("2.94", _HOST_NAME),
+))  # fmt: skip
 _IPV4 = string(form="ipv4")
 _IPV6 = string(form="ipv6")
 _ANY_IP = Plain({"type": "string", "oneOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
@@ -123,7 +128,7 @@ CREATE = Body(
         ),
         _optional("host", _HOST_NAME, "2.74"),
         _optional("hypervisor_hostname", _HOST_NAME, "2.74"),
-        _optional("hostname", _HOST_NAME, "2.90"),
+        _optional("hostname", _GUEST_NAME, "2.90"),
     ],
     outer=[
         _optional("os:scheduler_hints", _HINTS),
@@ -136,7 +141,7 @@ UPDATE = Body("server-update", key="server", fields=[
     _optional("accessIPv4", _IPV4),
     _optional("accessIPv6", _IPV6),
     _optional("description", _DESCRIPTION, "2.19"),
-    _optional("hostname", _HOST_NAME, "2.90"),
+    _optional("hostname", _GUEST_NAME, "2.90"),
     _optional("pinned_availability_zone", OneOf((string(1, 255), NULL)), "2.104"),
 ])  # fmt: skip
 METADATA = Body.of("metadata", "metadata", _METADATA)
