@@ -51,10 +51,13 @@ class NetworkClient:
     ) -> tuple[VirtualInterface, ...]:
         """Make or bind one port for each requested NIC, in order.
 
+        `security_groups` are names or ids of the project's groups; none: the default one.
         Again: ports made for the instance before are found and used.
-        Raises: NetworkNotFound, PortNotFound, PortInUse, NoMoreAddresses, Invalid, Unavailable.
+        Raises: NetworkNotFound, PortNotFound, PortInUse, NoMoreAddresses, SecurityGroupNotFound,
+        Invalid, Unavailable.
         """
         existing = {port["name"]: port for port in self._ports(device_id=instance)}
+        group_ids = self._group_ids(project_id, security_groups)
         vifs = []
         for index, wanted in enumerate(requested):
             binding = {
@@ -73,7 +76,7 @@ class NetworkClient:
                         "network_id": wanted.network_id,
                         "project_id": project_id,
                         "admin_state_up": True,
-                        **({"security_groups": list(security_groups)} if security_groups else {}),
+                        **({"security_groups": group_ids} if group_ids else {}),
                         **_fixed(wanted),
                     }
                 )
@@ -105,6 +108,13 @@ class NetworkClient:
             )
             for port in self._ports(device_id=instance)
         )
+
+    def _group_ids(self, project_id: str, names: Sequence[str]) -> list[str]:
+        """Ids of the project's groups; none for the default one, which ports get by themselves."""
+        if not names or tuple(names) == ("default",):
+            return []
+        found = self._call("GET", "/security-groups", params={"tenant_id": project_id})
+        return [_group_id(name, found["security_groups"]) for name in names]
 
     def _create(self, body: dict[str, Any]) -> dict[str, Any]:
         try:
