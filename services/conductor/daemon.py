@@ -198,11 +198,13 @@ class ConductorDaemon:
         self._database.close()
 
     def health(self) -> dict[str, str]:
-        """The database must answer; that this was asked over the bus, or not, shows the broker."""
+        """The database must answer, and heartbeats of conductors must come over the bus."""
         try:
             self._database.check()
         except Unavailable as away:
             return {"database": str(away)}
+        if self._hearing.is_deaf:
+            return {"broker": "no heartbeat arrives, not even a conductor's own"}
         return {}
 
     def _check_schema(self) -> None:

@@ -23,6 +23,11 @@ class Hearing:
         self._deaf_after_s = deaf_after_s
         self._deaf_since: datetime | None = None
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether nobody was heard when that was looked at last."""
+        return self._deaf_since is not None
+
     def begin(self) -> None:
         """Call it before this conductor counts as heard. Raises: Unavailable.
 

@@ -70,6 +70,16 @@ def test_a_deletion_during_a_build_leaves_nothing_whoever_is_killed(user, victim
     user.assert_nothing_left(timeout_s=40)
 
 
+def test_a_conductor_that_is_stopped_leaves_its_work_to_the_next_one(user):
+    user.cloud.faults(delays_ms={"build": 1000})
+    servers = [user.boot() for _ in range(5)]
+
+    assert user.cloud.stop("conductor") == 0
+
+    assert {user.outcome(server) for server in servers} == {"active"}
+    user.assert_nothing_left()
+
+
 def test_a_deletion_does_not_wait_for_a_build_under_way(user):
     user.cloud.faults(delays_ms={"build": 25000})
     server = user.boot()

@@ -66,7 +66,7 @@ class Patience:
     """
 
     forward_s: float = 120.0
-    undo_s: float = 600.0
+    undo_s: float = 300.0
     first_pause_s: float = 0.5
 
 
@@ -134,7 +134,7 @@ class Stepper:
     def _forward(self, conn: Connection, task: Task, move: Move, failures: Failures) -> None:
         steps = self.flow(task).steps
         if task.abort_requested and not self._is_beyond_return(task):
-            task.reason = task.reason or "given up for a deletion"
+            task.reason = task.reason or "given up for a later request"
             self._turn_back(task)
             return
         if task.step_index == len(steps):
@@ -351,7 +351,7 @@ class Stepper:
 class _Aborted(KilonovaError):
     """The task is given up because the instance is to be deleted."""
 
-    message = "given up for a deletion"
+    message = "given up for a later request"
 
 
 def aborted() -> Outcome:
