@@ -36,6 +36,9 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
     groups = tuple(dict.fromkeys(g["name"] for g in body.get("security_groups", ()) if "name" in g))
     if body.get("hostname") and most > 1:
         raise Invalid("Unable to allocate a single hostname to multiple instances")
+    networks = lookups.networks(call, body.get("networks"))
+    if networks and not groups:
+        groups = ("default",)
     return NewServers(
         uuids=tuple(new_uuid() for _ in range(most)),
         min_count=least,
@@ -44,7 +47,7 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
         description=_description(call, body),
         flavorid=str(body["flavorRef"]).rsplit("/", 1)[-1],
         image=lookups.image(call, image_id),
-        networks=lookups.networks(call, body.get("networks")),
+        networks=networks,
         security_groups=lookups.security_groups(call, groups),
         key_name=body.get("key_name"),
         metadata=body.get("metadata", {}),
