@@ -20,6 +20,7 @@ from services.api.declare.types import (
     TEXT,
     TEXT_OR_NULL,
     Array,
+    Changing,
     Field,
     Plain,
     Record,
@@ -74,7 +75,7 @@ FLAVOR = View("flavor", [
 
 _SORT_KEYS = (
     "created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public",
-    "memory_mb", "name", "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus",
+    "memory_mb", "name", "root_gb", "swap", "updated_at", "vcpu_weight", "vcpus",
 )  # fmt: skip
 LIST_QUERY = Query("flavor-list", [
     Field("limit", LIMIT),
@@ -82,20 +83,20 @@ LIST_QUERY = Query("flavor-list", [
     Field("is_public", TEXT),
     Field("minRam", TEXT),
     Field("minDisk", TEXT),
-    Field("sort_key", enum(*_SORT_KEYS)),
+    Field("sort_key", Changing((
+        ("2.1", enum(*_SORT_KEYS, "rxtx_factor")),
+        ("2.102", enum(*_SORT_KEYS)),
+    ))),
     Field("sort_dir", enum("asc", "desc")),
+    Field("name", TEXT, since="2.102"),
 ])  # fmt: skip
 _SIZE = integer(0, _MOST, texts=True, pattern="^[0-9]+$")
 _DESCRIPTION = string(0, 65535, form="printable_or_empty", null=True)
 CREATE = Body("flavor-create", key="flavor", fields=[
     Field("name", NAME),
     Field("id", Plain({
-        "oneOf": [
-            {"type": "string", "minLength": 1, "maxLength": 255,
-             "pattern": "^(?! )[a-zA-Z0-9. _-]+(?<! )$"},
-            {"type": "integer"},
-            {"type": "null"},
-        ]
+        "type": ["string", "number", "null"], "minLength": 1, "maxLength": 255,
+        "pattern": "^(?! )[a-zA-Z0-9. _-]+(?<! )$",
     }), required=False),
     Field("ram", integer(1, _MOST, texts=True, pattern="^[0-9]+$")),
     Field("vcpus", integer(1, _MOST, texts=True, pattern="^[0-9]+$")),
@@ -104,7 +105,7 @@ CREATE = Body("flavor-create", key="flavor", fields=[
     Field("swap", _SIZE, required=False),
     Field("rxtx_factor", Plain({
         "type": ["number", "string"], "pattern": r"^[0-9]+(\.[0-9]+)?$",
-        "minimum": 0, "exclusiveMinimum": 0, "maximum": 3.40282e38,
+        "exclusiveMinimum": 0, "maximum": 3.40282e38,
     }), required=False, until="2.101"),
     Field("os-flavor-access:is_public", BOOLEAN, required=False),
     Field("description", _DESCRIPTION, required=False, since="2.55"),
