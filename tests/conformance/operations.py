@@ -17,6 +17,16 @@ def _document() -> dict[str, Any]:
     return found
 
 
+def everything() -> list[dict[str, Any]]:
+    """Every operation as the contract writes it."""
+    return [dict(found) for found in _document()["operations"]]
+
+
+def versions(of: dict[str, Any]) -> tuple[int, int]:
+    """The first and the last microversion that have an operation."""
+    return max(_first(of), FIRST), min(_last(of), LAST)
+
+
 def operation(method: str, path: str, action: str | None = None) -> dict[str, Any]:
     """The operation of a path as the contract writes it."""
     for found in _document()["operations"]:
