@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import setproctitle
 
+from common import memory
 from common.observability import counters
 
 LOG = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Running(Protocol):
 def run(name: str, daemon: Running, *, health_address: tuple[str, int] | None) -> int:
     """Run `daemon` until SIGTERM or SIGINT; the exit code for the process."""
     setproctitle.setproctitle(name)
+    memory.limit_arenas()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -51,6 +53,7 @@ def run(name: str, daemon: Running, *, health_address: tuple[str, int] | None) -
         LOG.exception("%s could not start", name)
         return 1
     health = HealthServer(health_address, daemon.health) if health_address else None
+    memory.settle()
     notify("READY=1")
     LOG.info("%s %s is ready", name, RELEASE)
     watch(stopping, daemon.health)

@@ -17,7 +17,7 @@ from typing import Any
 import gunicorn.app.base
 import setproctitle
 
-from common import daemon
+from common import daemon, memory
 
 LOG = logging.getLogger(__name__)
 _CLONE_NEWNET = 0x40000000
@@ -52,6 +52,7 @@ class ServeOptions:
 def serve(options: ServeOptions, make: Callable[[], Served]) -> None:
     """Serve until SIGTERM; does not return. `make` runs in each worker after the fork."""
     setproctitle.setproctitle(options.name)
+    memory.limit_arenas()
     listener = _listen(options)
     _expect_clients_to_speak(listener, options.receive_timeout_s)
     # gunicorn takes an inherited socket by its number, and tells the address from it
@@ -144,6 +145,7 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         return self._served.app
 
     def _ready(self, worker: Any) -> None:
+        memory.settle()
         daemon.notify("READY=1")
         LOG.info("%s %s serves", self._options.name, daemon.RELEASE)
 
