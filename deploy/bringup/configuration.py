@@ -46,14 +46,20 @@ class Configuration:
         """One of the configuration files."""
         return self._paths.etc / f"{name}.conf"
 
-    def write(self, backends: Backends) -> None:
-        """Write every file. Again: unchanged files are not touched."""
-        write(self.file("kilonova"), ini(self._common(backends)), 0o640)
-        write(self.file("conductor"), ini(self._conductor(backends)), 0o600)
-        write(self.file("companion"), ini(self._companion()), 0o600)
+    def write(self, backends: Backends) -> list[Path]:
+        """Write every file; those that daemons read. Again: unchanged files are not touched."""
+        contents = {
+            "kilonova": self._common(backends),
+            "conductor": self._conductor(backends),
+            "companion": self._companion(),
+        }
         if self._settings.has_fake:
-            write(self.file("compute-fake"), ini(self._fake()), 0o640)
+            contents["compute-fake"] = self._fake()
+        for name, groups in contents.items():
+            # each holds a password; the first is for every daemon's group, too
+            write(self.file(name), ini(groups), 0o640 if name == "kilonova" else 0o600)
         self._write_credentials()
+        return [self.file(name) for name in contents]
 
     def _common(self, backends: Backends) -> Groups:
         settings, ports = self._settings, self._settings.ports
@@ -124,7 +130,7 @@ class Configuration:
             "fake": {
                 "hosts": settings.fake_hosts,
                 "host_prefix": "fake-",
-                "state_file": self._paths.state / "fake-guests",
+                "state_file": self._paths.state / "fake" / "guests",
             },
         }
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +28,13 @@ class PlainProcesses:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def prepare(self) -> None:
+        """Make the folder."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def hand_over(self, files: Sequence[Path]) -> None:
+        """Nothing to do: programs without a user of their own run as root here."""
+
     def start(self, program: Program) -> bool:
         """See to it that the program is kept as described; whether it had to be (re)started."""
         fingerprint = program.fingerprint()
@@ -37,7 +44,6 @@ class PlainProcesses:
         if known.is_kept:
             self.stop(program.name)
         self._end_orphan(program.name)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         specification = self._file(program.name, "json")
         write(specification, json.dumps(asdict(program) | {"fingerprint": fingerprint}), 0o600)
         subprocess.Popen(

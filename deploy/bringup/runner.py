@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps programs running: systemd where it is PID 1, else keepers of our own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,12 @@ from deploy.bringup.systemd_units import SystemdUnits
 
 class Runner(Protocol):
     """Keeps programs by name."""
+
+    def prepare(self) -> None:
+        """Make what every program needs. Again: nothing happens."""
+
+    def hand_over(self, files: Sequence[Path]) -> None:
+        """Let the daemons read these files."""
 
     def start(self, program: Program) -> bool:
         """Have it kept as described; whether it had to be (re)started."""
@@ -32,13 +39,13 @@ class Runner(Protocol):
         """Programs that were started and not forgotten."""
 
 
-def has_systemd() -> bool:
-    """Whether systemd is PID 1."""
-    return Path("/run/systemd/system").is_dir()
+def runs_on_systemd(paths: Paths) -> bool:
+    """Whether systemd, as PID 1, runs this cloud; never one with a prefix of its own."""
+    return paths.prefix is None and Path("/run/systemd/system").is_dir()
 
 
 def choose(paths: Paths) -> Runner:
-    """What this machine offers. A cloud with a prefix of its own never touches the system."""
-    if has_systemd() and paths.prefix is None:
+    """What runs this cloud's programs."""
+    if runs_on_systemd(paths):
         return SystemdUnits(paths)
     return PlainProcesses(paths.run / "programs")

@@ -2,6 +2,8 @@
 """Programs as systemd units: our daemons' own units, and generated ones for the backends."""
 
 import shlex
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.bringup.commands import run, succeeds
@@ -10,6 +12,9 @@ from deploy.bringup.program import Kept, Program
 
 UNITS = REPOSITORY / "deploy" / "systemd"
 _SYSTEM = Path("/etc/systemd/system")
+_TARGET = "kilonova.target"
+_USER = "kilonova"
+_OWN_FOLDERS = ("companion", "compute", "fake", "images", "instances", "operations")
 
 
 class SystemdUnits:
@@ -17,6 +22,24 @@ class SystemdUnits:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+
+    def prepare(self) -> None:
+        """Make the daemons' user and its folders, and install the target that starts at boot."""
+        if not succeeds("getent", "passwd", _USER):
+            run("useradd", "--system", "--user-group", "--home-dir", self._paths.state,
+                "--no-create-home", "--shell", "/usr/sbin/nologin", _USER)  # fmt: skip
+        for name in _OWN_FOLDERS:
+            folder = self._paths.state / name
+            folder.mkdir(mode=0o755, exist_ok=True)
+            shutil.chown(folder, _USER, _USER)
+        if write(_SYSTEM / _TARGET, (UNITS / _TARGET).read_text()):
+            run("systemctl", "daemon-reload")
+        run("systemctl", "enable", "-q", _TARGET)
+
+    def hand_over(self, files: Sequence[Path]) -> None:
+        """Let the daemons read files that root wrote."""
+        for file in files:
+            shutil.chown(file, _USER, _USER)
 
     def start(self, program: Program) -> bool:
         """Install its unit when that changed, and start it."""

@@ -16,7 +16,7 @@ from deploy.bringup.commands import run
 from deploy.bringup.paths import REPOSITORY, Paths
 from deploy.bringup.program import Program
 from deploy.bringup.progress import Progress
-from deploy.bringup.runner import has_systemd
+from deploy.bringup.runner import runs_on_systemd
 from deploy.bringup.settings import Settings
 
 _BACKEND_WITHIN_S = 60
@@ -37,10 +37,9 @@ def up(
     """Bring the cloud up. Raises: Failed."""
     preflight.need_root()
     preflight.need_space(paths.state, _NEEDED_GIB)
-    in_own_network = not (has_systemd() and paths.prefix is None)
     chosen = settings.merged(
         settings.load(settings_file(paths)),
-        Settings(namespace=paths.tag if in_own_network else ""),
+        Settings(namespace="" if runs_on_systemd(paths) else paths.tag),
         drivers=drivers,
         fake_hosts=fake_hosts,
         ports=ports,
@@ -50,9 +49,11 @@ def up(
     cloud = Cloud(paths, chosen, passwords.ensure(passwords_file(paths)))
     _check_ports(cloud)
     settings.save(settings_file(paths), chosen)
+    cloud.runner.prepare()
+    (paths.state / "fake").mkdir(exist_ok=True)
     _start_backends(cloud, progress)
     with progress.step("Configuration"):
-        cloud.configuration.write(cloud.backends())
+        cloud.runner.hand_over(cloud.configuration.write(cloud.backends()))
     _prepare_stores(cloud, progress)
     _start_daemons(cloud, progress)
     _offer(cloud, progress)
@@ -71,6 +72,8 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
             paths.state / "stamps" / "venv",
             extras=["libvirt"] if chosen.has_libvirt else [],
             more=["python-openstackclient>=7.0"],
+            # the daemons' own user need not be able to read the repository
+            editable=not runs_on_systemd(paths),
         )
         step.note("installed" if fresh else "all there")
 

@@ -10,15 +10,24 @@ from pathlib import Path
 
 from deploy.bringup.commands import run
 from deploy.bringup.paths import REPOSITORY, write
+from deploy.bringup.program import revision_of
 
 
-def ensure(venv: Path, stamp: Path, *, extras: Sequence[str], more: Sequence[str] = ()) -> bool:
+def ensure(
+    venv: Path,
+    stamp: Path,
+    *,
+    extras: Sequence[str],
+    more: Sequence[str] = (),
+    editable: bool = True,
+) -> bool:
     """Make the environment, or bring it up to date; whether anything had to be done.
 
     `more`: packages beside kilonova with these extras. The stamp knows what was installed, by the
-    digest of setup.cfg.
+    digest of setup.cfg, and of the sources where these are copied.
     """
-    wanted = f"{_requirements()} {','.join((*extras, *more))} {REPOSITORY} {venv}\n"
+    source = "" if editable else revision_of(REPOSITORY / "common", REPOSITORY / "services")
+    wanted = " ".join([_requirements(), *extras, *more, str(REPOSITORY), str(venv), source]) + "\n"
     works = _works(venv)
     if works and stamp.exists() and stamp.read_text() == wanted:
         return False
@@ -28,8 +37,9 @@ def ensure(venv: Path, stamp: Path, *, extras: Sequence[str], more: Sequence[str
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     target = f"{REPOSITORY}[{','.join(extras)}]" if extras else str(REPOSITORY)
-    run(venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "-e", target,
-        *more, timeout_s=1200)  # fmt: skip
+    kilonova = ["-e", target] if editable else [target]
+    pip = (venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check")
+    run(*pip, *kilonova, *more, timeout_s=1200)
     write(stamp, wanted)
     return True
 
