@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--venv",
         default=os.environ.get("KILONOVA_VENV", ""),
-        help="Python environment to use instead of the cloud's own (KILONOVA_VENV)",
+        help="Python environment with kilonova to use as it is, instead of an own (KILONOVA_VENV)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     bring = commands.add_parser("up", parents=[common], help="bring the cloud up, or repair it")

@@ -13,6 +13,7 @@ from functools import partial
 from deploy.bringup import guest_image, packages, passwords, preflight, settings, virtual_env
 from deploy.bringup.cloud import Cloud, passwords_file, settings_file
 from deploy.bringup.commands import run
+from deploy.bringup.failures import Failed
 from deploy.bringup.paths import REPOSITORY, Paths
 from deploy.bringup.program import Program
 from deploy.bringup.progress import Progress
@@ -65,6 +66,10 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
     with progress.step("Debian packages") as step:
         installed = packages.install(wanted)
         step.note(f"{len(installed)} installed" if installed else "all there")
+    if paths.venv != paths.state / "venv":
+        if not (paths.venv / "bin" / "kilonova-api").exists():
+            raise Failed(f"--venv {paths.venv}: kilonova is not installed there")
+        return
     with progress.step("Python environment") as step:
         paths.state.mkdir(parents=True, exist_ok=True)
         fresh = virtual_env.ensure(

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fingerprints, /proc, and what preflight refuses."""
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.bringup import preflight, processes
+from deploy.bringup.failures import Failed, last_lines
+from deploy.bringup.program import Program, revision_of
+from deploy.bringup.status import duration
+
+_PROGRAM = Program("p", ("/bin/p",), "/log")
+
+
+@pytest.mark.parametrize(
+    "change", [{"command": ("/bin/q",)}, {"revision": "2"}, {"environment": {"A": "1"}}]
+)
+def test_whatever_a_program_reads_at_start_is_in_its_fingerprint(change: dict[str, object]) -> None:
+    assert replace(_PROGRAM, **change).fingerprint() != _PROGRAM.fingerprint()
+
+
+def test_a_changed_source_is_another_revision(tmp_path: Path) -> None:
+    source = tmp_path / "package" / "module.py"
+    source.parent.mkdir()
+    source.write_text("1")
+    before = revision_of(tmp_path)
+
+    source.write_text("12")
+
+    assert revision_of(tmp_path) != before
+
+
+def test_the_process_that_listens_on_a_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        assert f"(pid {os.getpid()})" in str(processes.listener(port))
+
+    assert processes.listener(port) is None
+
+
+def test_a_port_of_somebody_else_is_refused_with_who_has_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        with pytest.raises(Failed, match=rf"{port}, for api, .*pid {os.getpid()}") as refused:
+            preflight.need_ports([("api", port)], lambda _: False)
+
+        assert "--port api=PORT" in str(refused.value)
+        preflight.need_ports([("api", port)], lambda name: name == "api")
+
+
+def test_a_full_file_system_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="GiB left"):
+        preflight.need_space(tmp_path / "not" / "yet", 1e9)
+
+
+def test_a_process_is_found_with_its_descendants_age_and_memory() -> None:
+    pid = os.getpid()
+
+    assert pid in processes.with_descendants(os.getppid())
+    assert processes.up_s(pid) > 0
+    assert processes.memory_mib([pid]) > 1
+
+
+def test_a_process_that_is_gone_has_nothing() -> None:
+    assert processes.with_descendants(0) == []
+    assert processes.up_s(2**22 + 1) == 0
+
+
+def test_the_end_of_a_log_is_shown_even_when_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"line {n}\n" for n in range(50)))
+
+    assert last_lines(tmp_path / "log", 2) == "    line 48\n    line 49"
+    assert "nothing" in last_lines(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "-"), (6.9, "6s"), (306, "5m 6s"), (3600, "1h 0m"), (273600, "3d 4h")],
+)
+def test_ages_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
