@@ -59,8 +59,9 @@ def _uuid(text: str) -> bool:
 
 def _date_time(text: str) -> bool:
     try:
-        timeutils.parse_isotime(text)
-    except ValueError:
+        # A moment whose UTC form is before the year 1 or after 9999 is none that can be compared.
+        timeutils.normalize_time(timeutils.parse_isotime(text))
+    except (ValueError, OverflowError):
         return False
     return True
 

@@ -16,6 +16,9 @@ from common.errors import Invalid
 from services.api.declare.formats import CHECKS, NAME_RULES
 from services.api.declare.types import Schema
 
+# Python refuses to read numbers of thousands of digits, and nobody means them.
+_MOST_DIGITS = 100
+
 
 class BodyInvalid(Invalid):
     """A body that its schema refuses."""
@@ -87,6 +90,8 @@ def _bounded_format(least: int | None, most: int | None) -> str:
 
 
 def _is_between(text: str, least: int | None, most: int | None) -> bool:
+    if len(text) > _MOST_DIGITS:
+        return False
     try:
         number = int(text)
     except ValueError:
@@ -107,6 +112,9 @@ def _bound(keyword: str) -> Any:
     def check(validator: Any, bound: Any, instance: Any, _schema: Any) -> Any:
         number = instance
         if isinstance(instance, str):
+            if len(instance) > _MOST_DIGITS:
+                yield jsonschema.ValidationError(f"{instance!r} is too long")
+                return
             try:
                 number = int(instance)
             except ValueError:

@@ -15,6 +15,9 @@ from services.api.lookups import Lookups
 
 _PASSWORD_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PASSWORD_LENGTH = 12
+# Servers that one request can make: what a page of the list shows. A `max_count` above it is cut,
+# as one above the quota is.
+_MOST_AT_ONCE = 1000
 # What bodies may carry but this release does not do yet: the refusal names the field.
 _NOT_YET = ("personality", "block_device_mapping")
 
@@ -76,7 +79,12 @@ def _counts(body: dict[str, Any]) -> tuple[int, int]:
     most = int(body.get("max_count", least))
     if least > most:
         raise Invalid("min_count must be <= max_count")
-    return least, most
+    if least > _MOST_AT_ONCE:
+        raise Forbidden(
+            f"Quota exceeded for instances: Requested {least}, but one request may ask for at "
+            f"most {_MOST_AT_ONCE} instances"
+        )
+    return least, min(most, _MOST_AT_ONCE)
 
 
 def _placement(call: ApiCall, body: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
