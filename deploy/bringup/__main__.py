@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from deploy.bringup import settings, status
+from deploy.bringup import preflight, settings, status
 from deploy.bringup.cloud import Cloud
 from deploy.bringup.down import down
 from deploy.bringup.failures import Failed
@@ -73,6 +73,7 @@ def _count(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     paths = Paths.below(options.prefix, venv=options.venv or None)
+    preflight.need_root()
     if options.command == "status":
         return _status(paths, as_json=options.json)
     if options.command == "ssh":

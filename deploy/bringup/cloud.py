@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.bringup import passwords, settings
+from deploy.bringup import settings
 from deploy.bringup.configuration import Backends, Configuration
 from deploy.bringup.daemons import Daemons
 from deploy.bringup.failures import Failed, last_lines
@@ -42,11 +42,11 @@ class Cloud:
 
     @classmethod
     def known(cls, paths: Paths) -> "Cloud":
-        """The cloud of the last `up`. Raises: Failed when there is none."""
+        """The cloud of the last `up`, without its passwords. Raises: Failed when there is none."""
         chosen = settings.load(settings_file(paths))
         if chosen is None:
             raise Failed(f"There is no cloud in {paths.state}: deploy/up makes one.")
-        return cls(paths, chosen, passwords.ensure(passwords_file(paths)))
+        return cls(paths, chosen, {})
 
     def backends(self) -> Backends:
         """The URLs of what the daemons stand on."""

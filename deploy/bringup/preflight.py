@@ -15,7 +15,7 @@ _GIB = 1 << 30
 def need_root() -> None:
     """Raises: Failed."""
     if os.geteuid() != 0:
-        raise Failed("Run this as root (for instance with sudo): it installs packages.")
+        raise Failed("Run this as root, for instance with sudo.")
 
 
 def need_space(folder: Path, gib: float) -> None:

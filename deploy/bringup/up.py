@@ -36,7 +36,6 @@ def up(
     progress: Progress,
 ) -> Cloud:
     """Bring the cloud up. Raises: Failed."""
-    preflight.need_root()
     preflight.need_space(paths.state, _NEEDED_GIB)
     chosen = settings.merged(
         settings.load(settings_file(paths)),
@@ -45,10 +44,10 @@ def up(
         fake_hosts=fake_hosts,
         ports=ports,
     )
+    _check_ports(Cloud(paths, chosen, {}))
     _install(paths, chosen, progress)
     paths.make()
     cloud = Cloud(paths, chosen, passwords.ensure(passwords_file(paths)))
-    _check_ports(cloud)
     settings.save(settings_file(paths), chosen)
     cloud.runner.prepare()
     (paths.state / "fake").mkdir(exist_ok=True)
