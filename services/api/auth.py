@@ -17,6 +17,7 @@ from keystonemiddleware import auth_token
 from oslo_config import cfg
 
 from common.clock import Clock
+from common.ids import new_request_id
 from services.api.faults import RETRY_AFTER_S, fault_body
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _KEEP_S = 30.0
 _MOST_KEPT = 4096
+_REQUEST_ID = "x-openstack-request-id"
 # What the middleware says of a valid token, for the application behind it.
 _IDENTITY = (
     "HTTP_X_USER_ID", "HTTP_X_USER_NAME", "HTTP_X_USER_DOMAIN_ID", "HTTP_X_PROJECT_ID",
@@ -89,17 +91,23 @@ class _Watched:
         self.is_away = False
 
     def __call__(self, status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        if not any(key == _REQUEST_ID for key, _ in headers):  # the middleware's own answer
+            request_id = new_request_id()
+            headers += [(_REQUEST_ID, request_id), ("x-compute-request-id", request_id)]
         kind = next((value for key, value in headers if key.lower() == "content-type"), "")
         self.is_away = status.startswith("503") and not kind.startswith("application/json")
         return None if self.is_away else self._start_response(status, headers, *rest)
 
     def say_away(self) -> Iterable[bytes]:
+        request_id = new_request_id()
         self._start_response(
             "503 Service Unavailable",
             [
                 ("Content-Type", "application/json; charset=UTF-8"),
                 ("Content-Length", str(len(_AWAY))),
                 ("Retry-After", str(RETRY_AFTER_S)),
+                (_REQUEST_ID, request_id),
+                ("x-compute-request-id", request_id),
             ],
         )
         return [_AWAY]

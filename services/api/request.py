@@ -18,6 +18,7 @@ from common.observability import log
 from common.policy import Policy
 from services.api import microversion
 from services.api.call import ApiCall, Links
+from services.api.compression import compress
 from services.api.declare.version import FIRST, MAJOR
 from services.api.faults import HttpRefusal
 
@@ -25,6 +26,7 @@ _MOUNT = re.compile(r"^/(v2\.1|v2)(/.+)$")
 _PROJECT = re.compile(r"^/([0-9a-f-]+)(/.*)$")
 _JSON = ("application/json", "application/vnd.openstack.compute+json", "text/plain")
 _GLOBAL_ID = re.compile(r"^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+_METHODS = frozenset(("GET", "POST", "PUT", "DELETE"))
 _QUERY_FIELDS_LIMIT = 200
 # What is served without a token, and a path that no route has.
 DOCUMENTS = frozenset(("/", "/v2.1", "/v2.1/", "/v2", "/v2/", "/healthz", "/openapi.json"))
@@ -86,12 +88,13 @@ class EveryRequest:
             policy=self._policy.allows,
             token=req.env.get("HTTP_X_AUTH_TOKEN", ""),
         )
-        req.path = path
+        req.path = path if req.method in _METHODS else NOWHERE
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: Any, req_succeeded: bool
     ) -> None:
         """Put request ids and versions on the answer."""
+        compress(req, resp)
         context = req.context
         request_id = context.get("request_id")
         if request_id is not None:

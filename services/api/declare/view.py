@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views: how an object of the domain is shown, by microversion."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.api.declare.types import Schema, Type
 from services.api.declare.version import Span
@@ -43,22 +44,42 @@ class Shown:
         return Span.between(self.since, self.until)
 
 
+class _Plain(NamedTuple):
+    """A field that is an attribute."""
+
+    name: str
+    get: Callable[[Any], Any]
+    when: Callable[["ApiCall"], bool] | None
+
+
+class _Made(NamedTuple):
+    """A field that a function makes."""
+
+    name: str
+    make: Getter
+    when: Callable[["ApiCall"], bool] | None
+
+
+class _Present(NamedTuple):
+    """The fields of a view at one microversion."""
+
+    plain: tuple[_Plain, ...]
+    made: tuple[_Made, ...]
+
+
 class View:
     """The shape of one object in answers."""
 
     def __init__(self, name: str, fields: Sequence[Shown]) -> None:
         self.name = name
         self._fields = tuple(fields)
+        self._present_at = functools.lru_cache(maxsize=None)(self._make_present)
 
     def shower(self, call: "ApiCall") -> Shower:
         """A function that shows an object as this call's answer has it."""
-        present = [
-            field
-            for field in self._fields
-            if call.version in field.span and (field.when is None or field.when(call))
-        ]
-        plain = [(f.name, attrgetter(f.source)) for f in present if isinstance(f.source, str)]
-        made = [(f.name, f.source) for f in present if not isinstance(f.source, str)]
+        present = self._present_at(call.version)
+        plain = [(p.name, p.get) for p in present.plain if p.when is None or p.when(call)]
+        made = [(m.name, m.make) for m in present.made if m.when is None or m.when(call)]
 
         def show(thing: Any) -> dict[str, Any]:
             shown = {name: get(thing) for name, get in plain}
@@ -69,6 +90,19 @@ class View:
             return shown
 
         return show
+
+    def _make_present(self, version: int) -> _Present:
+        fields = [field for field in self._fields if version in field.span]
+        return _Present(
+            plain=tuple(
+                _Plain(f.name, attrgetter(f.source), f.when)
+                for f in fields
+                if isinstance(f.source, str)
+            ),
+            made=tuple(
+                _Made(f.name, f.source, f.when) for f in fields if not isinstance(f.source, str)
+            ),
+        )
 
     def show(self, thing: Any, call: "ApiCall") -> dict[str, Any]:
         """One object as this call's answer has it."""
