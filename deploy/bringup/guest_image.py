@@ -5,11 +5,14 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from deploy.bringup import packages
 from deploy.bringup.commands import run
+from deploy.bringup.failures import Failed
 from deploy.bringup.paths import write
 
 SOURCES = Path(__file__).resolve().parents[1] / "guest"
 _PLACEHOLDER_BYTES = 1 << 20
+_BUILD_WITHIN_S = 600
 
 
 def file(folder: Path) -> Path:
@@ -30,8 +33,13 @@ def ensure(folder: Path) -> str:
     fresh = folder / "build"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    run(SOURCES / "build-image", "--cache", folder / "packages", fresh / "guest.qcow2",
-        timeout_s=600)  # fmt: skip
+    command = (SOURCES / "build-image", "--cache", folder / "packages", fresh / "guest.qcow2")
+    try:
+        run(*command, timeout_s=_BUILD_WITHIN_S)
+    except Failed:
+        # apt knows no packages yet, or ones that the mirror has replaced by now
+        packages.refresh()
+        run(*command, timeout_s=_BUILD_WITHIN_S)
     for made in fresh.iterdir():
         made.replace(folder / made.name)
     fresh.rmdir()

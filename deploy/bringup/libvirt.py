@@ -34,7 +34,13 @@ class Libvirt:
         return bool(self._namespace)
 
     def prepare(self) -> None:
-        """Write its configuration and make its namespace. Again: what is there stays."""
+        """Write its configuration and make its namespace; the system's own is only started.
+
+        Again: what is there stays.
+        """
+        if not self.is_private:
+            run("systemctl", "start", "libvirtd.service")
+            return
         for folder in ("lib/images", "lib/qemu", "log", "cache", "etc/qemu/networks"):
             (self._state / folder).mkdir(parents=True, exist_ok=True)
         self._run.mkdir(parents=True, exist_ok=True)

@@ -52,10 +52,21 @@ def install(packages: Sequence[str]) -> list[str]:
         return []
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with _no_service_starts():
-        run("apt-get", "update", "-q", timeout_s=300, env=environment)
+        refresh()
         run("apt-get", "install", "-qy", "--no-install-recommends", *wanted,
             timeout_s=1200, env=environment)  # fmt: skip
     return wanted
+
+
+def refresh() -> None:
+    """Let apt learn what its mirrors have now."""
+    run("apt-get", "update", "-q", timeout_s=300)
+
+
+def disable_services(installed: Sequence[str]) -> None:
+    """Keep services that came with our packages from starting at boot: the cloud has its own."""
+    for package in set(installed) & {"postgresql", "rabbitmq-server"}:
+        run("systemctl", "disable", "-q", package)
 
 
 @contextmanager

@@ -51,13 +51,16 @@ def look(cloud: Cloud) -> CloudStatus:
 
 def _program(cloud: Cloud, name: str, problem: str) -> ProgramStatus:
     state = cloud.runner.state(name)
+    is_ours = name != "libvirt" or cloud.libvirt.is_private
+    if is_ours and not state.is_kept:
+        problem = "is not kept running; deploy/up repairs it"
     pids = processes.with_descendants(state.pid)
     return ProgramStatus(
         pids=pids,
         up_s=processes.up_s(state.pid) if state.pid else 0.0,
         memory_mib=processes.memory_mib(pids),
         restarts=state.restarts,
-        problem=problem if state.is_kept else "is not kept running; deploy/up repairs it",
+        problem=problem,
     )
 
 

@@ -130,6 +130,8 @@ def generated(program: Program, command: str) -> str:
         f"[Unit]\nDescription={program.name} of kilonova\nPartOf=kilonova.target\n\n"
         f"[Service]\nExecStart={command}\n{user}{environment}"
         f"KillSignal={program.stop_signal}\nTimeoutStopSec={program.stop_grace_s}\n"
+        # /run is empty after a boot
+        f"RuntimeDirectory=kilonova/{program.name}\nRuntimeDirectoryPreserve=yes\n"
         f"StandardOutput=append:{program.log}\nStandardError=inherit\n"
         "Restart=always\nRestartSec=1\n\n[Install]\nWantedBy=kilonova.target\n"
     )

@@ -15,7 +15,6 @@ from deploy.bringup.cloud import Cloud, passwords_file, settings_file
 from deploy.bringup.commands import run
 from deploy.bringup.failures import Failed
 from deploy.bringup.paths import REPOSITORY, Paths
-from deploy.bringup.program import Program
 from deploy.bringup.progress import Progress
 from deploy.bringup.runner import runs_on_systemd
 from deploy.bringup.settings import Settings
@@ -64,6 +63,8 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
     wanted = (*packages.BASE, *(packages.LIBVIRT if chosen.has_libvirt else ()))
     with progress.step("Debian packages") as step:
         installed = packages.install(wanted)
+        if runs_on_systemd(paths):
+            packages.disable_services(installed)
         step.note(f"{len(installed)} installed" if installed else "all there")
     if paths.venv != paths.state / "venv":
         if not (paths.venv / "bin" / "kilonova-api").exists():
@@ -97,26 +98,23 @@ def _check_ports(cloud: Cloud) -> None:
 
 
 def _start_backends(cloud: Cloud, progress: Progress) -> None:
-    started: list[tuple[Program, str]] = []
-    with progress.step("PostgreSQL, its data") as step:
+    """All at once, and the guest image meanwhile: RabbitMQ takes its time."""
+    with progress.step("PostgreSQL's data, backends: start"):
         cloud.postgresql.prepare()
-        step.note(str(cloud.paths.state / "postgresql"))
-    cloud.rabbitmq.prepare(
-        password=cloud.passwords["broker"], cookie=cloud.passwords["erlang_cookie"]
-    )
-    started.append((cloud.postgresql.program(), "PostgreSQL"))
-    started.append((cloud.rabbitmq.program(), "RabbitMQ"))
-    if cloud.settings.has_libvirt and cloud.libvirt.is_private:
-        cloud.libvirt.prepare()
-        started.append((cloud.libvirt.program(), "libvirt"))
-    # all at once: RabbitMQ takes its time
-    cloud.start([program for program, _ in started])
-    health = cloud.backend_health()
+        cloud.rabbitmq.prepare(
+            password=cloud.passwords["broker"], cookie=cloud.passwords["erlang_cookie"]
+        )
+        programs = [cloud.postgresql.program(), cloud.rabbitmq.program()]
+        if cloud.settings.has_libvirt:
+            cloud.libvirt.prepare()
+            programs += [cloud.libvirt.program()] if cloud.libvirt.is_private else []
+        cloud.start(programs)
     if cloud.settings.has_libvirt:
         with progress.step("Guest image") as step:
             step.note(guest_image.ensure(cloud.paths.state / "guest-image"))
-    for program, title in started:
-        with progress.step(title):
+    health = cloud.backend_health()
+    for program in programs:
+        with progress.step(program.name):
             cloud.wait(program, health[program.name], within_s=_BACKEND_WITHIN_S)
 
 
