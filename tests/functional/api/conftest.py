@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API in front of a whole cloud of real processes."""
+"""The API in front of a whole cloud of real processes, one for all tests of this folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
 
-from tests.functional.cloud import *  # noqa: F403
-from tests.functional.cloud import Cloud
+from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
 from tests.functional.postgres import *  # noqa: F403
 from tests.functional.rabbitmq import *  # noqa: F403
 
 Call = Callable[..., requests.Response]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:  # noqa: F811
+    made = make_cloud()
+    try:
+        made.start()
+        made.seed()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="package")
 def call(cloud: Cloud) -> Call:
     """Sends a request as the administrator at the newest microversion, or at `version`."""
     session = requests.Session()
