@@ -2,6 +2,7 @@
 """Bodies and queries: what a request may carry, by microversion."""
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,12 +114,15 @@ class Query:
         return Record(self._fields, additional=lenient, pattern=self._pattern).schema(version)
 
     def check(self, values: dict[str, list[str]], version: int) -> dict[str, list[str]]:
-        """The known keys of `values`. Raises QueryInvalid."""
+        """The keys of `values` that are known or fit the pattern. Raises QueryInvalid."""
         checker, known = self._at(version)
         checker.check(values)
         if values.keys() <= known:
             return values
-        return {key: value for key, value in values.items() if key in known}
+        return {key: found for key, found in values.items() if key in known or self._fits(key)}
+
+    def _fits(self, key: str) -> bool:
+        return self._pattern is not None and re.search(self._pattern[0], key) is not None
 
     def _make(self, version: int) -> tuple[Checker, frozenset[str]]:
         schema = self.schema(version)
