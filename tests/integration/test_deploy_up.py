@@ -5,18 +5,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import openstack
 import pytest
 
 from deploy.bringup.paths import REPOSITORY
-from deploy.bringup.settings import DEFAULT_PORTS
-from tests.functional.rabbitmq import free_ports, wait_until
+from tests.functional.rabbitmq import wait_until
+from tests.integration.deployed import Deployed, deployed
 
 pytestmark = [
     pytest.mark.integration,
@@ -24,48 +21,10 @@ pytestmark = [
 ]
 
 
-class Deployed:
-    """A cloud of its own below a folder."""
-
-    def __init__(self, prefix: Path) -> None:
-        self.prefix = prefix
-        ports = zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True)
-        self.ports = [word for name, port in ports for word in ("--port", f"{name}={port}")]
-
-    def run(self, command: str, *arguments: str, expect: int = 0) -> str:
-        """One of the commands in `deploy/`; what it printed."""
-        done = subprocess.run(
-            [REPOSITORY / "deploy" / command, "--prefix", self.prefix, *arguments],
-            env=os.environ | {"KILONOVA_VENV": sys.prefix},
-            capture_output=True, text=True, check=False, timeout=200,
-        )  # fmt: skip
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def up(self) -> str:
-        """Bring it up."""
-        return self.run("up", "--driver", "fake", "--hosts", "2", *self.ports)
-
-    def status(self, *, expect: int = 0) -> dict[str, Any]:
-        """`status --json`."""
-        found: dict[str, Any] = json.loads(self.run("status", "--json", expect=expect))
-        return found
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    prefix = tmp_path_factory.mktemp("deploy") / "cloud"
-    # other users, such as postgres, must be able to pass through
-    for folder in (prefix.parent, *prefix.parent.parents):
-        if folder.owner() == "root" and str(folder) not in ("/", "/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    cloud = Deployed(prefix)
-    try:
-        cloud.up()
+@pytest.fixture(scope="module", name="deployed")
+def _deployed() -> Iterator[Deployed]:
+    with deployed() as cloud:
         yield cloud
-    finally:
-        cloud.run("down", "--purge")
-    assert not prefix.exists()
 
 
 def test_everything_is_healthy_and_says_where_it_is(deployed: Deployed) -> None:
@@ -83,10 +42,7 @@ def test_everything_is_healthy_and_says_where_it_is(deployed: Deployed) -> None:
 
 
 def test_a_user_boots_a_server_with_what_the_cloud_offers(deployed: Deployed) -> None:
-    config = openstack.config.OpenStackConfig(
-        config_files=[deployed.status()["clouds_yaml"]], load_envvars=False
-    )
-    user = openstack.connection.Connection(config=config.get_one("kilonova"))
+    user = deployed.connect()
 
     server = user.create_server(
         "first", flavor="m1.nano", image="guest", network="private", wait=True, timeout=60
