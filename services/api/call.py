@@ -59,8 +59,8 @@ class Links:
 class ApiCall:
     """A request: who, at which microversion, with what.
 
-    `body` is what the declared body holds, `query` the declared keys of the query string. `allows`
-    asks policy about the caller's own project; `check` refuses where it says no.
+    `body` is what the declared body holds below its key, `document` all of it, `query` the declared
+    keys of the query string. `allows` asks policy about the caller's own project.
     """
 
     caller: RequestContext
@@ -69,6 +69,7 @@ class ApiCall:
     max_limit: int
     policy: Callable[..., bool]
     body: Any = None
+    document: Any = None
     query: dict[str, list[str]] = field(default_factory=dict)
     token: str = ""
     location: str | None = None

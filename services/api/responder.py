@@ -103,7 +103,8 @@ def perform(
     if operation.query is not None:
         call.query = operation.query.check(req.context.query, call.version)
     if operation.body is not None:
-        call.body = operation.body.check(prepared(document, operation, req), call.version)
+        call.document = prepared(document, operation, req)
+        call.body = operation.body.check(call.document, call.version)
     if operation.policy is not None and not call.allows(operation.policy):
         raise PolicyForbids(rule=operation.policy)
     result = method()

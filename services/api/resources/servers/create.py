@@ -2,6 +2,7 @@
 """POST /servers: from the checked body to what the conductor is asked to make."""
 
 import base64
+import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -61,6 +62,7 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
         availability_zone=zone,
         requested_host=host,
         requested_node=node,
+        scheduler_hints=_hints(call.document),
         access_ip_v4=body.get("accessIPv4"),
         access_ip_v6=body.get("accessIPv6"),
         disk_config=body.get("OS-DCF:diskConfig"),
@@ -149,6 +151,19 @@ def _user_data(body: dict[str, Any]) -> str | None:
     except ValueError as broken:
         raise Invalid("User data needs to be valid base 64.") from broken
     return text
+
+
+def _hints(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Scheduler hints, which stand beside the server in the body: each a list of texts."""
+    given = document.get("os:scheduler_hints", document.get("OS-SCH-HNT:scheduler_hints", {}))
+    return {
+        name: [_text(each) for each in (value if isinstance(value, list) else [value])]
+        for name, value in given.items()
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _trusted_certificates(body: dict[str, Any]) -> tuple[str, ...] | None:

@@ -26,6 +26,8 @@ _SHOW_SPECS = "os_compute_api:servers:show:flavor-extra-specs"
 _SHOW_HOST_STATUS = "os_compute_api:servers:show:host_status"
 _SHOW_UNKNOWN_HOST = "os_compute_api:servers:show:host_status:unknown-only"
 _PROGRESSING = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
+# Hints that are one text and never a list.
+_SINGLE_HINTS = frozenset(("query", "target_cell", "build_near_host_ip", "cidr"))
 _FAULTY = frozenset({"ERROR", "DELETED"})
 
 
@@ -131,6 +133,13 @@ def _volumes(server: Instance, call: ApiCall) -> list[dict[str, Any]]:
     return shown
 
 
+def _hints(server: Instance, call: ApiCall) -> dict[str, Any]:
+    return {
+        name: values[0] if name in _SINGLE_HINTS and values else values
+        for name, values in server.scheduler_hints.items()
+    }
+
+
 def _host_status(server: Instance, call: ApiCall) -> Any:
     state = server.host_status or ""
     if call.allows(_SHOW_HOST_STATUS):
@@ -196,7 +205,7 @@ _CORE = [
     Shown("trusted_image_certificates", Array(TEXT, null=True),
           lambda server, call: server.trusted_certs, since="2.63"),
     Shown("pinned_availability_zone", TEXT_OR_NULL, "pinned_availability_zone", since="2.96"),
-    Shown("scheduler_hints", _OBJECT, "scheduler_hints", since="2.100"),
+    Shown("scheduler_hints", _OBJECT, _hints, since="2.100"),
 ]  # fmt: skip
 _EXTENDED = [
     Shown("key_name", TEXT_OR_NULL, "key_name"),
