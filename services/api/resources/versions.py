@@ -5,6 +5,7 @@ from typing import Any
 
 import falcon
 
+from common.errors import NotFound
 from services.api.declare.version import FIRST, LAST, MAJOR
 
 _DOCS = {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"}
@@ -64,7 +65,7 @@ class VersionById:
             if known["id"] == version_id:
                 resp.media = document(mount, req.context.root)
                 return
-        raise falcon.HTTPNotFound
+        raise NotFound()
 
 
 def choices(req: falcon.Request, resp: falcon.Response) -> None:
