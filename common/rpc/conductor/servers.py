@@ -34,7 +34,7 @@ class Servers(Interface, topic=TOPIC, namespace="servers", version="1.0"):
     def get(self, ctx: RequestContext, instance: str, *, any_project: bool = False) -> Instance:
         """One instance, with its fault and the state of its host."""
 
-    @call(timeout_s=30)
+    @call(timeout_s=10)
     def list_servers(
         self, ctx: RequestContext, filters: ServerFilters, *, brief: bool = False
     ) -> list[Instance]:
