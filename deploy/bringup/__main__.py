@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from deploy.bringup import preflight, settings, status
 from deploy.bringup.cloud import Cloud
@@ -17,6 +18,8 @@ from deploy.bringup.paths import Paths
 from deploy.bringup.progress import Progress
 from deploy.bringup.testing import test
 from deploy.bringup.up import up, what_next
+
+_LOCKS = Path("/run")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -109,12 +112,17 @@ def _status(paths: Paths, *, as_json: bool) -> int:
 @contextmanager
 def _alone(paths: Paths) -> Iterator[None]:
     """One `up` or `down` of a cloud at a time."""
-    with open(f"/tmp/{paths.tag}.deploy.{os.geteuid()}.lock", "w") as lock:
+    # In a folder that only root writes to: a name in /tmp could be somebody's link.
+    file = _LOCKS / f"{paths.tag}.deploy.lock"
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed("Another deploy/up or deploy/down of this cloud is at work.") from None
         yield
+    finally:
+        os.close(lock)
 
 
 if __name__ == "__main__":
