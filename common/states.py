@@ -30,18 +30,47 @@ class TaskState(enum.StrEnum):
     """What is being done to an instance; an instance at rest has none."""
 
     SCHEDULING = "scheduling"
-    NETWORKING = "networking"
     BLOCK_DEVICE_MAPPING = "block_device_mapping"
+    NETWORKING = "networking"
     SPAWNING = "spawning"
+    IMAGE_SNAPSHOT = "image_snapshot"
+    IMAGE_SNAPSHOT_PENDING = "image_snapshot_pending"
+    IMAGE_PENDING_UPLOAD = "image_pending_upload"
+    IMAGE_UPLOADING = "image_uploading"
+    IMAGE_BACKUP = "image_backup"
+    UPDATING_PASSWORD = "updating_password"
+    RESIZE_PREP = "resize_prep"
+    RESIZE_MIGRATING = "resize_migrating"
+    RESIZE_MIGRATED = "resize_migrated"
+    RESIZE_FINISH = "resize_finish"
+    RESIZE_REVERTING = "resize_reverting"
+    RESIZE_CONFIRMING = "resize_confirming"
     REBOOTING = "rebooting"
     REBOOT_PENDING = "reboot_pending"
     REBOOT_STARTED = "reboot_started"
     REBOOTING_HARD = "rebooting_hard"
     REBOOT_PENDING_HARD = "reboot_pending_hard"
     REBOOT_STARTED_HARD = "reboot_started_hard"
+    PAUSING = "pausing"
+    UNPAUSING = "unpausing"
+    SUSPENDING = "suspending"
+    RESUMING = "resuming"
     POWERING_OFF = "powering-off"
     POWERING_ON = "powering-on"
+    RESCUING = "rescuing"
+    UNRESCUING = "unrescuing"
+    REBUILDING = "rebuilding"
+    REBUILD_BLOCK_DEVICE_MAPPING = "rebuild_block_device_mapping"
+    REBUILD_SPAWNING = "rebuild_spawning"
+    MIGRATING = "migrating"
     DELETING = "deleting"
+    SOFT_DELETING = "soft-deleting"
+    RESTORING = "restoring"
+    SHELVING = "shelving"
+    SHELVING_IMAGE_PENDING_UPLOAD = "shelving_image_pending_upload"
+    SHELVING_IMAGE_UPLOADING = "shelving_image_uploading"
+    SHELVING_OFFLOADING = "shelving_offloading"
+    UNSHELVING = "unshelving"
 
 
 class PowerState(enum.IntEnum):
@@ -141,6 +170,8 @@ def _allowed(
     )
 
 
+_USABLE = "active paused stopped suspended"
+_ATTACHABLE = "active paused resized soft-delete stopped"
 ALLOWED: dict[str, Allowed] = {
     "start": _allowed("start", "stopped"),
     "stop": _allowed("stop", "active error"),
@@ -150,19 +181,51 @@ ALLOWED: dict[str, Allowed] = {
         (None, "pausing", "reboot_pending", "reboot_started", "rebooting", "rebooting_hard",
          "resuming", "suspending", "unpausing"),
     ),
+    "pause": _allowed("pause", "active"),
+    "unpause": _allowed("unpause", "paused"),
+    "suspend": _allowed("suspend", "active"),
+    "resume": _allowed("resume", "suspended"),
+    "rescue": _allowed("rescue", "active error stopped"),
+    "unrescue": _allowed("unrescue", "rescued"),
+    "rebuild": _allowed("rebuild", "active error stopped"),
+    "change_password": _allowed("changePassword", "active"),
+    "trigger_crash_dump": _allowed("trigger_crash_dump", "active error paused rescued resized"),
+    "lock": _allowed("lock", None, None, launched=False, locked=False),
+    "unlock": _allowed("unlock", None, None, launched=False, locked=False),
+    "reset_state": _allowed("resetState", None, None, launched=False, locked=False),
+    "inject_network_info": _allowed("injectNetworkInfo", None, None, launched=False),
     "delete": _allowed("delete", None, None, launched=False),
-    "update_metadata": _allowed("update metadata", "active paused stopped suspended", None),
-    "delete_metadata": _allowed("delete metadata", "active paused stopped suspended", None),
-    "update_tags": _allowed(
-        "update tags", "active paused stopped suspended", None, launched=False, locked=False
-    ),
-    "update_tag": _allowed(
-        "update tag", "active paused stopped suspended", None, launched=False, locked=False
-    ),
-    "delete_tags": _allowed(
-        "delete tags", "active paused stopped suspended", None, launched=False, locked=False
-    ),
-    "delete_tag": _allowed(
-        "delete tag", "active paused stopped suspended", None, launched=False, locked=False
-    ),
+    "force_delete": _allowed("forceDelete", None, None, launched=False),
+    "restore": _allowed("restore", "soft-delete"),
+    "resize": _allowed("resize", "active stopped"),
+    "migrate": _allowed("migrate", "active stopped"),
+    "confirm_resize": _allowed("confirmResize", "resized"),
+    "revert_resize": _allowed("revertResize", "resized"),
+    "live_migrate": _allowed("os-migrateLive", "active paused"),
+    "live_migration_abort": _allowed("abort live migration", None, ("migrating",)),
+    "live_migration_force_complete": _allowed("force_complete", "active", ("migrating",)),
+    "evacuate": _allowed("evacuate", "active error stopped", None, locked=False),
+    "shelve": _allowed("shelve", _USABLE),
+    "shelve_offload": _allowed("shelveOffload", "shelved"),
+    "unshelve": _allowed("unshelve", "shelved shelved_offloaded"),
+    "create_image": _allowed("createImage", _USABLE, locked=False),
+    "create_backup": _allowed("createBackup", _USABLE, locked=False),
+    "add_fixed_ip": _allowed("addFixedIp", None, None, launched=False),
+    "remove_fixed_ip": _allowed("removeFixedIp", None, None, launched=False),
+    "attach_interface": _allowed("attach_interface", "active paused stopped"),
+    "detach_interface": _allowed("detach_interface", "active paused stopped"),
+    # Below microversion 2.20 shelved servers take no volume.
+    "attach_volume": _allowed("attach_volume", f"{_ATTACHABLE} shelved shelved_offloaded"),
+    "attach_volume_unshelved": _allowed("attach_volume", _ATTACHABLE),
+    "detach_volume": _allowed("detach_volume", f"{_ATTACHABLE} shelved shelved_offloaded"),
+    "detach_volume_unshelved": _allowed("detach_volume", _ATTACHABLE),
+    "swap_volume": _allowed("swap_volume", "active paused resized"),
+    "create_share": _allowed("create share", "stopped", None, launched=False, locked=False),
+    "delete_share": _allowed("delete share", "error stopped", None, launched=False, locked=False),
+    "update_metadata": _allowed("update metadata", _USABLE, None),
+    "delete_metadata": _allowed("delete metadata", _USABLE, None),
+    "update_tags": _allowed("update tags", _USABLE, None, launched=False, locked=False),
+    "update_tag": _allowed("update tag", _USABLE, None, launched=False, locked=False),
+    "delete_tags": _allowed("delete tags", _USABLE, None, launched=False, locked=False),
+    "delete_tag": _allowed("delete tag", _USABLE, None, launched=False, locked=False),
 }  # fmt: skip

@@ -28,6 +28,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.presence import Presence
     from common.rpc.conductor.catalog import Catalog
     from common.rpc.conductor.hosts import Hosts
+    from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.servers import Servers
     from common.rpc.conductor.tasks import Tasks
@@ -46,6 +47,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     readiness = Readiness(hosts, clock)
     parts = Parts(
         servers=Servers.client(bus),
+        power=Power.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

@@ -9,6 +9,7 @@ from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.hosts import Hosts
+from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.servers import Servers as ServersRpc
 from common.rpc.conductor.tasks import Tasks
@@ -27,7 +28,9 @@ from services.api.resources import (
     services,
     versions,
 )
-from services.api.resources.servers import actions, belongings, resource
+from services.api.resources.servers import belongings, resource
+from services.api.resources.servers.actions.console import ConsoleActions
+from services.api.resources.servers.actions.power import PowerActions
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Parts:
     """What resources are made from."""
 
     servers: ServersRpc
+    power: Power
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -74,22 +78,13 @@ def routes(parts: Parts) -> list[Route]:
 def _servers(parts: Parts) -> Iterator[Route]:
     servers = parts.servers
     many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
-    acts = actions.ServerActions(servers)
+    actions = (PowerActions(parts.power), ConsoleActions(servers))
     one = "/servers/{server_id}"
     yield Route("/servers", many)
     yield Route("/servers/detail", many, "detail")
     yield Route(one, resource.ServerById(servers))
-    yield Route(
-        f"{one}/action",
-        Actions(
-            {
-                "os-start": acts.start,
-                "os-stop": acts.stop,
-                "reboot": acts.reboot,
-                "os-getConsoleOutput": acts.console_output,
-            }
-        ),
-    )
+    table = {name: act for family in actions for name, act in family.table().items()}
+    yield Route(f"{one}/action", Actions(table))
     yield Route(f"{one}/metadata", belongings.Metadata(servers))
     yield Route(f"{one}/metadata/{{key}}", belongings.MetadataItem(servers))
     yield Route(f"{one}/tags", belongings.Tags(servers))

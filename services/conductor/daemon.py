@@ -27,8 +27,10 @@ from common.rpc.control import Control
 from common.rpc.interface import Address
 from common.rpc.scheduler import Scheduler
 from common.rpc.transport import Bus
-from services.conductor.accept.accept import Accept
+from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
+from services.conductor.accept.delete import AcceptDelete
+from services.conductor.accept.power import AcceptPower
 from services.conductor.db import journal, revisions, services
 from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
@@ -36,6 +38,7 @@ from services.conductor.deltas import Deltas
 from services.conductor.endpoint.catalog import CatalogEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
+from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
@@ -138,17 +141,18 @@ class ConductorDaemon:
         )
         quota = Quota(dict(conf.quota))
         create = Create(self._database, self._engine, quota, clock=clock, new_uuid=new_uuid)
-        accept = Accept(
-            self._database, self._engine, self._runner, create,
+        admission = Admission(
+            self._database, self._engine, self._runner,
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
         )  # fmt: skip
         endpoints = [
             ServersEndpoint(
-                self._database, accept, quota,
+                self._database, create, AcceptDelete(admission), quota,
                 compute_of=lambda server: Compute.client(self._bus, server),
                 events_of=journal.events_of,
                 down_after_s=options.host_down_after_s,
             ),
+            PowerEndpoint(AcceptPower(admission)),
             CatalogEndpoint(self._database, quota),
             HostsEndpoint(
                 self._database, self._deltas, self._heartbeats,

@@ -54,18 +54,6 @@ class Servers(Interface, topic=TOPIC, namespace="servers", version="1.0"):
     def delete(self, ctx: RequestContext, instance: str, *, force: bool = False) -> None:
         """Accept the deletion; an operation under way is given up first."""
 
-    @call()
-    def start(self, ctx: RequestContext, instance: str) -> None:
-        """Accept to power the instance on."""
-
-    @call()
-    def stop(self, ctx: RequestContext, instance: str) -> None:
-        """Accept to power the instance off, cleanly where its guest follows."""
-
-    @call()
-    def reboot(self, ctx: RequestContext, instance: str, *, hard: bool) -> None:
-        """Accept a soft or hard reboot."""
-
     @call(timeout_s=40)
     def console_output(
         self, ctx: RequestContext, instance: str, *, lines: int | None = None

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -23,6 +23,8 @@ from common.objects.new_server import CreatedServers, NewServers, ServerFilters
 from common.rpc.compute import Compute
 from common.rpc.conductor.servers import Servers
 from services.conductor.accept.checks import check
+from services.conductor.accept.create import Create
+from services.conductor.accept.delete import AcceptDelete
 from services.conductor.db import actions, instances, services
 from services.conductor.db.engine import Database
 from services.conductor.quota import Quota
@@ -35,25 +37,6 @@ _CHANGEABLE = frozenset((
 ))  # fmt: skip
 
 
-class Accept(Protocol):
-    """The half of a long operation before its 202 (services/conductor/accept)."""
-
-    def create(self, ctx: RequestContext, request: NewServers) -> CreatedServers:
-        """Insert rows and boot tasks."""
-
-    def delete(self, ctx: RequestContext, instance: str, *, force: bool) -> None:
-        """Insert a delete task."""
-
-    def start(self, ctx: RequestContext, instance: str) -> None:
-        """Insert a start task."""
-
-    def stop(self, ctx: RequestContext, instance: str) -> None:
-        """Insert a stop task."""
-
-    def reboot(self, ctx: RequestContext, instance: str, *, hard: bool) -> None:
-        """Insert a reboot task."""
-
-
 class ServersEndpoint(Servers):
     """Looks instances up where the caller may see them.
 
@@ -64,7 +47,8 @@ class ServersEndpoint(Servers):
     def __init__(
         self,
         database: Database,
-        accept: Accept,
+        create: Create,
+        delete: AcceptDelete,
         quota: Quota,
         *,
         compute_of: Callable[[str], Compute],
@@ -72,7 +56,8 @@ class ServersEndpoint(Servers):
         down_after_s: float,
     ) -> None:
         self._database = database
-        self._accept = accept
+        self._create = create
+        self._delete = delete
         self._quota = quota
         self._compute_of = compute_of
         self._events_of = events_of
@@ -82,23 +67,11 @@ class ServersEndpoint(Servers):
 
     def create(self, ctx: RequestContext, request: NewServers) -> CreatedServers:
         """Accept new servers."""
-        return self._accept.create(ctx, request)
+        return self._create(ctx, request)
 
     def delete(self, ctx: RequestContext, instance: str, *, force: bool = False) -> None:
         """Accept a deletion."""
-        self._accept.delete(ctx, instance, force=force)
-
-    def start(self, ctx: RequestContext, instance: str) -> None:
-        """Accept to power on."""
-        self._accept.start(ctx, instance)
-
-    def stop(self, ctx: RequestContext, instance: str) -> None:
-        """Accept to power off."""
-        self._accept.stop(ctx, instance)
-
-    def reboot(self, ctx: RequestContext, instance: str, *, hard: bool) -> None:
-        """Accept a reboot."""
-        self._accept.reboot(ctx, instance, hard=hard)
+        self._delete.delete(ctx, instance, force=force)
 
     # --- the instance itself ---
 

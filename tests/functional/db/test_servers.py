@@ -57,7 +57,8 @@ class Console(Compute):
 @pytest.fixture
 def servers(database):
     return ServersEndpoint(
-        database, accept=None, quota=Quota(OPTIONS), compute_of=Console, down_after_s=DOWN_AFTER_S,
+        database, create=None, delete=None, quota=Quota(OPTIONS), compute_of=Console,
+        down_after_s=DOWN_AFTER_S,
         events_of=lambda conn, task: (ActionEvent(event=task, start_time=NOON),),
     )  # fmt: skip
 

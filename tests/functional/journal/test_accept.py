@@ -24,8 +24,10 @@ from common.objects.request_spec import Candidate, Selection
 from common.objects.resources import Resources
 from common.rpc.scheduler import Scheduler
 from services.conductor import claims
-from services.conductor.accept.accept import Accept
+from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
+from services.conductor.accept.delete import AcceptDelete
+from services.conductor.accept.power import AcceptPower
 from services.conductor.db import flavors, instances, journal, power
 from services.conductor.db.journal import Lease
 from services.conductor.journal import crashpoints
@@ -83,17 +85,18 @@ class World:
             self.hosts, lease, crashpoints.none(), self.runner.put,
         )  # fmt: skip
         self.runner.start(self.engine.run)
-        create = Create(
+        self.create = Create(
             database, self.engine, Quota(OPTIONS), clock=SystemClock(), new_uuid=new_uuid
         )
-        self.accept = Accept(
-            database, self.engine, self.runner, create,
+        admission = Admission(
+            database, self.engine, self.runner,
             clock=SystemClock(), new_uuid=new_uuid, down_after_s=60,
         )  # fmt: skip
+        self.power, self.delete = AcceptPower(admission), AcceptDelete(admission).delete
 
     def boot(self, **values):
         """Ask for a server; answer as its host."""
-        created = self.accept.create(MEMBER, request(**values))
+        created = self.create(MEMBER, request(**values))
         self.report("build")
         return created.uuids[0]
 
@@ -134,17 +137,17 @@ def request(**values):
 def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):
     uuid = world.boot()
     assert (world.get(uuid).vm_state, world.get(uuid).host) == ("active", "host1")
-    world.accept.stop(MEMBER, uuid)
+    world.power.stop(MEMBER, uuid)
     assert world.get(uuid).task_state == "powering-off"
     world.report("power_off", power_state=4)
     assert (world.get(uuid).vm_state, world.get(uuid).power_state) == ("stopped", 4)
-    world.accept.start(MEMBER, uuid)
+    world.power.start(MEMBER, uuid)
     world.report("power_on")
-    world.accept.reboot(MEMBER, uuid, hard=False)
+    world.power.reboot(MEMBER, uuid, hard=False)
     assert world.get(uuid).task_state == "rebooting"
     world.report("reboot")
     assert (world.get(uuid).vm_state, world.get(uuid).task_state) == ("active", None)
-    world.accept.delete(MEMBER, uuid)
+    world.delete(MEMBER, uuid)
     world.report("destroy")
 
     assert world.get(uuid).deleted
@@ -155,7 +158,7 @@ def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):
 def test_the_same_request_again_makes_no_second_server(world):
     same = request()
 
-    first, second = world.accept.create(MEMBER, same), world.accept.create(MEMBER, same)
+    first, second = world.create(MEMBER, same), world.create(MEMBER, same)
 
     assert first == second
     assert world.scalars("SELECT count(*) FROM instances") == [1]
@@ -165,14 +168,14 @@ def test_the_same_request_again_makes_no_second_server(world):
 def test_as_many_servers_are_made_as_fit_the_quota(world):
     uuids = tuple(new_uuid() for _ in range(OPTIONS["instances"] + 2))
 
-    created = world.accept.create(MEMBER, request(uuids=uuids))
+    created = world.create(MEMBER, request(uuids=uuids))
 
     assert len(created.uuids) == OPTIONS["instances"]
     assert world.scalars("SELECT name FROM instances ORDER BY launch_index")[:2] == [
         "web-1", "web-2",
     ]  # fmt: skip
     with pytest.raises(QuotaExceeded):
-        world.accept.create(MEMBER, request())
+        world.create(MEMBER, request())
 
 
 @pytest.mark.parametrize(
@@ -185,14 +188,14 @@ def test_as_many_servers_are_made_as_fit_the_quota(world):
 )
 def test_what_is_refused_leaves_no_row(world, values, error):
     with pytest.raises(error):
-        world.accept.create(MEMBER, request(**values))
+        world.create(MEMBER, request(**values))
 
     assert world.scalars("SELECT count(*) FROM instances") == [0]
     assert world.scalars("SELECT count(*) FROM instance_actions") == [0]
 
 
 def test_a_password_reaches_the_host_and_outlives_nothing(world):
-    world.accept.create(MEMBER, request(admin_password="s3cret"))
+    world.create(MEMBER, request(admin_password="s3cret"))
     operation = world.report("build")
 
     assert "s3cret" in operation.payload
@@ -202,7 +205,7 @@ def test_a_password_reaches_the_host_and_outlives_nothing(world):
 
 def test_without_a_host_a_server_ends_in_error_that_says_why(world):
     world.scheduler.reason = "1 host; 1 disabled"
-    uuid = world.accept.create(MEMBER, request()).uuids[0]
+    uuid = world.create(MEMBER, request()).uuids[0]
     wait_until(lambda: world.get(uuid).task_state is None, "it rests")
 
     found = world.get(uuid)
@@ -242,15 +245,15 @@ def test_a_lost_race_for_the_last_room_is_not_over_committed(world):
 def test_state_and_lock_are_checked_and_administrators_pass_the_lock(world):
     uuid = world.boot()
     with pytest.raises(InstanceInvalidState):
-        world.accept.start(MEMBER, uuid)
+        world.power.start(MEMBER, uuid)
     with world.database.begin() as conn:
         instances.change(conn, uuid, locked_by="owner")
 
     with pytest.raises(InstanceLocked):
-        world.accept.delete(MEMBER, uuid)
+        world.delete(MEMBER, uuid)
     with pytest.raises(InstanceNotFound):
-        world.accept.delete(caller(project_id="theirs"), uuid)
-    world.accept.stop(ADMIN, uuid)
+        world.delete(caller(project_id="theirs"), uuid)
+    world.power.stop(ADMIN, uuid)
 
     assert world.get(uuid).task_state == "powering-off"
 
@@ -258,8 +261,8 @@ def test_state_and_lock_are_checked_and_administrators_pass_the_lock(world):
 def test_deleting_twice_is_deleting_once(world):
     uuid = world.boot()
 
-    world.accept.delete(MEMBER, uuid)
-    world.accept.delete(MEMBER, uuid)
+    world.delete(MEMBER, uuid)
+    world.delete(MEMBER, uuid)
 
     assert world.scalars("SELECT count(*) FROM tasks WHERE flow = 'delete'") == [1]
     world.report("destroy")
@@ -268,11 +271,11 @@ def test_deleting_twice_is_deleting_once(world):
 
 def test_a_hard_reboot_takes_the_place_of_a_soft_one(world):
     uuid = world.boot()
-    world.accept.reboot(MEMBER, uuid, hard=False)
+    world.power.reboot(MEMBER, uuid, hard=False)
     wait_until(lambda: len(world.hosts.sent) == 1, "the soft one was sent")
     soft = world.hosts.sent.pop()
 
-    world.accept.reboot(MEMBER, uuid, hard=True)
+    world.power.reboot(MEMBER, uuid, hard=True)
     world.report("reboot")
 
     assert world.hosts.cancelled == [soft.id]
@@ -281,7 +284,7 @@ def test_a_hard_reboot_takes_the_place_of_a_soft_one(world):
 
 def test_a_refused_stop_leaves_the_server_as_it_was_and_says_why(world):
     uuid = world.boot()
-    world.accept.stop(MEMBER, uuid)
+    world.power.stop(MEMBER, uuid)
 
     world.report("power_off", error=Invalid("the guest is stubborn"))
 
@@ -293,7 +296,7 @@ def test_a_refused_stop_leaves_the_server_as_it_was_and_says_why(world):
 
 def test_a_guest_at_rest_takes_on_what_its_host_sees_and_a_busy_one_does_not(world):
     rests, busy = world.boot(), world.boot()
-    world.accept.stop(MEMBER, busy)
+    world.power.stop(MEMBER, busy)
 
     with world.database.begin() as conn:
         changed = power.take_over(conn, "host1", {rests: 4, busy: 4})
@@ -312,7 +315,7 @@ def test_a_boot_costs_few_statements(world, queries):
 
 
 def test_tasks_are_listed_with_what_they_wait_for(world):
-    world.accept.create(MEMBER, request())
+    world.create(MEMBER, request())
     wait_until(lambda: bool(world.hosts.sent), "build was sent")
 
     with world.database.begin() as conn:

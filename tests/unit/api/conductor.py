@@ -13,6 +13,7 @@ from common.objects.quota import QuotaSet
 from common.objects.task import StepRecord, TaskRecord
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.hosts import Hosts
+from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.servers import Servers
 from common.rpc.conductor.tasks import Tasks
@@ -55,15 +56,6 @@ class MemoryServers(Servers):
     def delete(self, ctx, instance, *, force=False):
         self._note("delete", instance)
 
-    def start(self, ctx, instance):
-        self._note("start", instance)
-
-    def stop(self, ctx, instance):
-        self._note("stop", instance)
-
-    def reboot(self, ctx, instance, *, hard):
-        self._note("reboot", hard)
-
     def console_output(self, ctx, instance, *, lines=None):
         return "line\x00 one\n"
 
@@ -87,6 +79,22 @@ class MemoryServers(Servers):
 
     def action(self, ctx, instance, request_id):
         return factories.make_action()
+
+
+class MemoryPower(Power):
+    """Remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def start(self, ctx, instance):
+        self.asked.append(("start", instance))
+
+    def stop(self, ctx, instance):
+        self.asked.append(("stop", instance))
+
+    def reboot(self, ctx, instance, *, hard):
+        self.asked.append(("reboot", hard))
 
 
 class MemoryCatalog(Catalog):

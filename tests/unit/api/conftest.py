@@ -22,6 +22,7 @@ Ask = Callable[..., falcon.testing.Result]
 def parts() -> Parts:
     return Parts(
         servers=conductor.MemoryServers(),
+        power=conductor.MemoryPower(),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),

@@ -1,40 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Actions of `POST /servers/{server_id}/action`: one method each, found by the body's key."""
+"""Actions that look at a server's console."""
 
 from typing import Any
 
 from common.rpc.conductor.servers import Servers as ServersRpc
+from services.api.actions import Act
 from services.api.call import ApiCall
 from services.api.declare.types import TEXT, Field, Record
 from services.api.declare.view import Raw
 from services.api.resources.servers import bodies
 from services.api.responder import responder
 
-_RULE = "os_compute_api:servers:"
 _OUTPUT = Raw(Record([Field("output", TEXT)]))
 
 
-class ServerActions:
-    """What can be done to a server once it is there."""
+class ConsoleActions:
+    """os-getConsoleOutput."""
 
     def __init__(self, servers: ServersRpc) -> None:
         self._servers = servers
 
-    @responder(policy=_RULE + "start", body=bodies.START, status=202)
-    def start(self, call: ApiCall, server_id: str) -> None:
-        """Power a server on."""
-        self._servers.start(call.caller, server_id)
-
-    @responder(policy=_RULE + "stop", body=bodies.STOP, status=202)
-    def stop(self, call: ApiCall, server_id: str) -> None:
-        """Power a server off."""
-        self._servers.stop(call.caller, server_id)
-
-    @responder(policy=_RULE + "reboot", body=bodies.REBOOT, status=202)
-    def reboot(self, call: ApiCall, server_id: str) -> None:
-        """Reboot a server, softly or hard."""
-        hard = call.body["type"].upper() == "HARD"
-        self._servers.reboot(call.caller, server_id, hard=hard)
+    def table(self) -> dict[str, Act]:
+        """What a body names, and what does it."""
+        return {"os-getConsoleOutput": self.console_output}
 
     @responder(
         policy="os_compute_api:os-console-output", body=bodies.CONSOLE_OUTPUT, returns=_OUTPUT
