@@ -136,6 +136,7 @@ class Operations:
         request = running.request
         started = time.monotonic()
         with log.bound(ctx, instance=request.instance_uuid, host=request.host):
+            LOG.debug("%s begins", request.method)
             result, error = _attempt(running, work)
             report = OperationReport(
                 operation_id=request.id,

@@ -142,6 +142,7 @@ class Create:
             access_ip_v6=request.access_ip_v6,
             disk_config=request.disk_config or "MANUAL",
             trusted_certs=request.trusted_certs,
+            scheduler_hints=request.scheduler_hints,
             created_at=self._clock.now(),
         )
 

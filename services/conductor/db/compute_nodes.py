@@ -47,7 +47,7 @@ _building = (
 )
 _FIELDS: list[ColumnElement[Any]] = [
     _n.id, cast(_n.report, Text).label("report"), _n.vcpus_claimed, _n.memory_claimed_mib,
-    _n.disk_claimed_gib, _n.instances, _n.generation, _n.service_id,
+    _n.disk_claimed_gib, _n.instances, _n.generation, _n.failed_builds, _n.service_id,
     _s.uuid.label("service_uuid"), _s.disabled, _s.disabled_reason, _s.forced_down,
     is_up(_s).label("is_up"), zone_of(_n.host).label("availability_zone"),
     ids_of(_n.host).label("aggregates"), _n.created_at, _n.updated_at,

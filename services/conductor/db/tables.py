@@ -185,6 +185,7 @@ instances = Table(
     _count("progress"),
     _maybe_json("fault"),
     _maybe_json("trusted_certs"),
+    _json("scheduler_hints", "{}"),
     _maybe("guest_password"),
     _created(),
     _time("updated_at"),

@@ -87,6 +87,9 @@ class Scene:
                 [DEFAULT]
                 host = node
                 state_path = {folder}
+                log_dir = {folder}
+                log_file = compute.log
+                debug = true
                 transport_url = {transport_url}
                 heartbeat_interval_s = 1
                 [compute]
@@ -135,6 +138,11 @@ class Scene:
             method=method, payload=payload, context=ctx,
         )  # fmt: skip
         getattr(self.compute, method)(ctx, operation_id, host, instance, **arguments)
+
+    def wait_until_under_way(self, method):
+        """Until the daemon has begun an operation."""
+        log = self.folder / "compute.log"
+        wait_until(lambda: f"{method} begins" in log.read_text(), SOON_S)
 
     def kill(self):
         """SIGKILL."""

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compute daemon over a real broker: what it tells, and that a kill loses nothing."""
 
-import time
-
 import pytest
 
 from common.context import service_context
@@ -50,7 +48,7 @@ def test_a_build_under_way_when_the_daemon_is_killed_is_resumed(make_scene):
     scene, instance = make_scene(delays_ms="build:1000"), make_instance()
     scene.start()
     scene.send("b", "build", "node", instance)
-    time.sleep(0.3)  # somewhere within the build's second
+    scene.wait_until_under_way("build")
 
     scene.kill()
     scene.start()
@@ -73,7 +71,7 @@ def test_a_terminated_daemon_leaves_nothing_undone(make_scene):
     scene, instance = make_scene(delays_ms="build:1500"), make_instance()
     scene.start()
     scene.send("b", "build", "node", instance)
-    time.sleep(0.3)  # somewhere within the build
+    scene.wait_until_under_way("build")
 
     assert scene.terminate() == 0
     scene.start()

@@ -28,7 +28,7 @@ from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.power import AcceptPower
-from services.conductor.db import flavors, instances, journal, power
+from services.conductor.db import compute_nodes, flavors, instances, journal, power
 from services.conductor.db.journal import Lease
 from services.conductor.journal import crashpoints
 from services.conductor.journal.engine import Engine
@@ -155,6 +155,14 @@ def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):
     assert world.scalars("SELECT instances FROM compute_nodes") == [0]
 
 
+def test_a_server_remembers_its_scheduler_hints(world):
+    hints = {"different_host": ["other"], "query": ["[]"]}
+
+    uuid = world.create(MEMBER, request(scheduler_hints=hints)).uuids[0]
+
+    assert world.get(uuid).scheduler_hints == hints
+
+
 def test_the_same_request_again_makes_no_second_server(world):
     same = request()
 
@@ -240,6 +248,19 @@ def test_a_lost_race_for_the_last_room_is_not_over_committed(world):
         assert claims.release(conn, f"i{won[0]}") == [candidate.host_uuid]
         assert claims.release(conn, f"i{won[0]}") == []
     assert world.scalars("SELECT memory_claimed_mib FROM compute_nodes") == [2 * need.memory_mib]
+
+
+def test_the_scheduler_learns_how_often_a_host_failed_to_build(world):
+    candidate = OneHost().select(None, None).candidates[0][0]
+    want = Resources(vcpus=1, memory_mib=1, disk_gib=1)
+    for number in range(2):
+        with world.database.begin() as conn:
+            claims.take(conn, f"i{number}", candidate, want)
+            claims.release(conn, f"i{number}", build_failed=True)
+
+    with world.database.begin() as conn:
+        (node,) = compute_nodes.some(conn, [candidate.host_uuid], down_after_s=60)
+    assert node.failed_builds == 2
 
 
 def test_state_and_lock_are_checked_and_administrators_pass_the_lock(world):

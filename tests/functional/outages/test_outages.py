@@ -97,7 +97,8 @@ def test_without_identity_and_image(cloud, boot):
                 timeout=60,
             )
         )
-        time.sleep(4)  # the API may trust an image's description for api.image_cache_s
+        # The API may trust an image's description for api.image_cache_s.
+        wait_until(lambda: boot().status_code != 202, "the image is asked for again")
         assert_unavailable(boot)
 
     wait_until(lambda: boot().status_code == 202, "the API recovered")
