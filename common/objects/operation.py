@@ -12,7 +12,8 @@ class Operation(Versioned, frozen=True, kw_only=True):
     """What a host shall do: `method` of the Compute interface with an encoded `payload`.
 
     Sending it again under the same id changes nothing: the host answers with what it has.
-    `rpc_server` is the queue on which the host's daemon listens.
+    `rpc_server` is the queue on which the host's daemon listens. `again`: the report that it failed
+    has arrived, and it is to be tried once more.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Operation(Versioned, frozen=True, kw_only=True):
     method: str
     payload: str
     context: RequestContext
+    again: bool = False
 
 
 class OperationReport(Versioned, frozen=True, kw_only=True):

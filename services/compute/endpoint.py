@@ -65,6 +65,8 @@ class ComputeEndpoint(Compute):
 
     def run(self, operation: Operation) -> None:
         """Do what a lost message asked for. Raises: HostNotFound, Invalid."""
+        if operation.again:
+            self._operations.allow_again(operation.id)
         dispatch(self, operation.method, operation.context, operation.payload)
 
     def _start(self, ctx: RequestContext, request: Request, deed: _Deed) -> None:

@@ -36,6 +36,9 @@ class Finished(Protocol):
     def add(self, report: OperationReport) -> None:
         """Remember; survives what the implementation promises once this returns."""
 
+    def forget(self, operation_id: str) -> None:
+        """Let the operation run again. Again: nothing."""
+
 
 class FinishedInMemory:
     """Remembers as long as the process lives, the latest `most` reports."""
@@ -54,6 +57,10 @@ class FinishedInMemory:
             self._reports[report.operation_id] = report
             while len(self._reports) > self._most:
                 del self._reports[next(iter(self._reports))]
+
+    def forget(self, operation_id: str) -> None:
+        with self._lock:
+            self._reports.pop(operation_id, None)
 
 
 class FinishedOnDisk:
@@ -89,6 +96,9 @@ class FinishedOnDisk:
             os.fsync(file.fileno())
         fresh.replace(path)
         self._prune()
+
+    def forget(self, operation_id: str) -> None:
+        self._path(operation_id).unlink(missing_ok=True)
 
     def _path(self, operation_id: str) -> Path:
         return self._folder / f"{quote(operation_id, safe='')}.json"

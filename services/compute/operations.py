@@ -95,6 +95,13 @@ class Operations:
             with self._lock:
                 del self._running[request.id]
 
+    def allow_again(self, operation_id: str) -> None:
+        """Let an operation run under an id that failed before."""
+        with self._lock:
+            report = self._finished.get(operation_id)
+            if report is not None and report.error is not None:
+                self._finished.forget(operation_id)
+
     def cancel(self, operation_id: str, host: str) -> None:
         """Have the operation end as given up, at its next checkpoint when it runs already.
 

@@ -406,7 +406,8 @@ SELECT operation::text FROM (
     SELECT operation, created_at, id::text AS id FROM tasks
     WHERE state = 'waiting' AND host = ANY(:hosts)
     UNION ALL
-    SELECT operation, created_at, id FROM owed_operations WHERE host = ANY(:hosts)
+    SELECT operation, created_at, id FROM owed_operations
+    WHERE host = ANY(:hosts) AND (not_before IS NULL OR not_before <= now())
 ) pending ORDER BY created_at, id LIMIT :most
 """)
 
@@ -428,6 +429,27 @@ def pay(conn: Connection, operation_id: str) -> str | None:
     """Forget an operation that a host owed; its instance, None when it did not owe it."""
     paid: str | None = conn.execute(_PAY, {"operation_id": operation_id}).scalar_one_or_none()
     return paid
+
+
+_OWE_AGAIN = text("""
+UPDATE owed_operations SET
+    attempts = attempts + 1,
+    not_before = now() + least(60 * power(2, least(attempts, 10)), 3600) * interval '1 second',
+    operation = jsonb_set(operation, '{again}', 'true')
+WHERE id = :operation_id
+RETURNING instance_uuid
+""")
+
+
+def owe_again(conn: Connection, operation_id: str) -> str | None:
+    """Keep what a host failed to do, for a minute at first and an hour at most between attempts.
+
+    Its instance; None when the host did not owe it.
+    """
+    instance: str | None = conn.execute(
+        _OWE_AGAIN, {"operation_id": operation_id}
+    ).scalar_one_or_none()
+    return instance
 
 
 # --- what people read ----------------------------------------------------------------------------

@@ -88,6 +88,9 @@ owed_operations = Table(
     Column("host", Text, nullable=False),
     Column("instance_uuid", Text, nullable=False),
     Column("operation", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # Not asked for before this moment: the host has just failed to do it.
+    _time("not_before"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(None, "host"),
 )

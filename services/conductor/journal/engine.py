@@ -262,15 +262,16 @@ class Engine:
 
     def _paid(self, report: OperationReport) -> None:
         with self._database.begin() as conn:
-            instance = journal.pay(conn, report.operation_id)
+            settle = journal.pay if report.error is None else journal.owe_again
+            instance = settle(conn, report.operation_id)
         if instance is None:
             LOG.debug("Nobody waits for operation %s any more", report.operation_id)
         elif report.error is None:
             LOG.info("%s has done what it owed for %s", report.host, instance)
         else:
             LOG.error(
-                "%s could not do what it owed for instance %s; look there for a guest that is "
-                "left: %s", report.host, instance, report.error.message,
+                "%s could not do what it owes for instance %s, a guest may be left there; it will "
+                "be asked again: %s", report.host, instance, report.error.message,
             )  # fmt: skip
 
 

@@ -139,10 +139,18 @@ class Scene:
         )  # fmt: skip
         getattr(self.compute, method)(ctx, operation_id, host, instance, **arguments)
 
-    def wait_until_under_way(self, method):
-        """Until the daemon has begun an operation."""
+    def ask_again(self, operation_id, method, host, instance):
+        """Owe the host an operation that it has reported as failed."""
+        self.reports.pending[operation_id] = Operation(
+            id=operation_id, host=host, rpc_server="node", instance_uuid=instance.uuid,
+            method=method, context=service_context(), again=True,
+            payload=Compute.encode_arguments(method, op=operation_id, host=host, instance=instance),
+        )  # fmt: skip
+
+    def wait_until_under_way(self, method, times=1):
+        """Until the daemon has begun an operation, that many times."""
         log = self.folder / "compute.log"
-        wait_until(lambda: f"{method} begins" in log.read_text(), SOON_S)
+        wait_until(lambda: log.read_text().count(f"{method} begins") >= times, SOON_S)
 
     def kill(self):
         """SIGKILL."""

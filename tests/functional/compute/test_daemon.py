@@ -91,6 +91,17 @@ def test_destroy_during_a_build_wins(make_scene):
     assert scene.guests() == set()
 
 
+def test_an_operation_that_failed_runs_again_only_when_it_is_asked_for_again(make_scene):
+    scene, instance = make_scene(faults="destroy:1:HypervisorError"), make_instance()
+    scene.start()
+    scene.send("d", "destroy", "node", instance)
+    assert scene.reports.report_of("d").error.name == "HypervisorError"
+
+    scene.ask_again("d", "destroy", "node", instance)
+
+    scene.wait_until_under_way("destroy", times=2)
+
+
 def test_a_destroy_never_overtakes_the_build_before_it(make_scene):
     scene, instances = make_scene(), [make_instance() for _ in range(30)]
     scene.start()

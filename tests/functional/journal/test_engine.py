@@ -4,7 +4,7 @@
 import pytest
 from sqlalchemy import text
 
-from common.errors import Conflict
+from common.errors import Conflict, HypervisorError
 from common.objects.operation import OperationReport
 from services.conductor.db import journal
 from services.conductor.db.journal import Lease
@@ -212,6 +212,24 @@ def test_what_a_dead_host_should_undo_is_owed_and_delivered_later(bench):
     bench.engine.reported(OperationReport(operation_id=unmake.id, host="host1"))
     with bench.database.begin() as conn:
         assert journal.pending_of(conn, ["host1"]) == []
+
+
+def test_what_a_host_failed_to_do_that_it_owes_is_asked_for_again_later(bench):
+    bench.flow.wrong["show"] = [Conflict("no")]
+    bench.begin()
+    bench.report()
+    unmake = bench.hosts.sent[-1]
+    bench.give_up(host_down=True)
+    error = HypervisorError(reason="busy").to_wire()
+
+    bench.engine.reported(OperationReport(operation_id=unmake.id, host="host1", error=error))
+
+    with bench.database.begin() as conn:
+        assert journal.pending_of(conn, ["host1"]) == []
+        conn.execute(text("UPDATE owed_operations SET not_before = now()"))
+    with bench.database.begin() as conn:
+        (again,) = journal.pending_of(conn, ["host1"])
+    assert (again.id, again.again) == (unmake.id, True)
 
 
 def test_an_operation_that_was_not_reported_is_sent_again_under_its_id(bench):
