@@ -125,6 +125,11 @@ def meta_data(
         document["keys"] = [{"name": key.name, "type": key.type, "data": key.public_key}]
     if admin_password:
         document["admin_pass"] = admin_password
+    if instance.injected_files:
+        document["files"] = [
+            {"path": file.path, "content_path": content_path(number)}
+            for number, file in enumerate(instance.injected_files)
+        ]
     if dated >= "2013-04-04":
         seed = settings.random_bytes(_RANDOM_SEED_BYTES)
         document["random_seed"] = base64.b64encode(seed).decode()
@@ -135,6 +140,11 @@ def meta_data(
     if dated >= "2020-10-14":
         document["dedicated_cpus"] = []
     return document
+
+
+def content_path(number: int) -> str:
+    """Where an injected file's content stands, below `openstack`."""
+    return f"/content/{number:04}"
 
 
 def _devices(guest: GuestMetadata) -> list[dict[str, Any]]:

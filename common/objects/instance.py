@@ -6,6 +6,7 @@ from datetime import datetime
 from common.objects.block_device import BlockDeviceMapping
 from common.objects.flavor import Flavor
 from common.objects.image import ImageMeta
+from common.objects.injected_file import InjectedFile
 from common.objects.keypair import Keypair
 from common.objects.network import VirtualInterface
 from common.objects.versioned import Versioned
@@ -26,6 +27,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
 
     `id` is the number that EC2-style ids are made of. `host` is the compute daemon's name, `node`
     the hypervisor's. `hostname` is the guest's. `locked_by` is None, `owner` or `admin`.
+    `admin_password` and `injected_files` are there for the host that builds it, and nowhere kept.
     """
 
     uuid: str
@@ -54,6 +56,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
     user_data: str | None = None
     config_drive: bool = False
     admin_password: str | None = None
+    injected_files: tuple[InjectedFile, ...] = ()
     metadata: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     system_metadata: dict[str, str] = {}

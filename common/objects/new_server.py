@@ -3,6 +3,7 @@
 
 from common.objects.block_device import BlockDeviceMapping
 from common.objects.image import ImageMeta
+from common.objects.injected_file import InjectedFile
 from common.objects.network import RequestedNetwork
 from common.objects.versioned import Versioned
 
@@ -36,6 +37,7 @@ class NewServers(Versioned, frozen=True, kw_only=True):
     requested_node: str | None = None
     scheduler_hints: dict[str, list[str]] = {}
     block_devices: tuple[BlockDeviceMapping, ...] = ()
+    injected_files: tuple[InjectedFile, ...] = ()
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     disk_config: str | None = None

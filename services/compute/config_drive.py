@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The config drive: a small read-only disk with the metadata trees, for guests without network."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -49,6 +50,8 @@ def tree(guest: GuestMetadata, settings: TreeSettings) -> dict[str, bytes]:
             guest, version, settings, admin_password=guest.instance.admin_password
         )
         files[f"openstack/{version}/meta_data.json"] = json.dumps(document).encode()
+    for number, file in enumerate(guest.instance.injected_files):
+        files[f"openstack{openstack_tree.content_path(number)}"] = base64.b64decode(file.contents)
     user_data = openstack_tree.user_data(guest)
     for version in ec2_tree.CONFIG_DRIVE_VERSIONS:
         ec2 = ec2_tree.meta_data(guest, version, settings)

@@ -4,12 +4,14 @@
 Nothing is kept beside the instances, so there is nothing to drift and nothing to repair.
 """
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
 from common.errors import Invalid, KeypairQuotaExceeded, QuotaExceeded
 from common.objects.flavor import Flavor
+from common.objects.injected_file import InjectedFile
 from common.objects.quota import QuotaSet
 from services.conductor.db import keypairs, quotas
 from services.conductor.db.quotas import QuotaState
@@ -73,6 +75,28 @@ class Quota:
         limit = self._limits(state)["metadata_items"]
         if UNLIMITED < limit < items:
             raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}")
+
+    def check_injected_files(
+        self, conn: Connection, project_id: str, user_id: str, files: Sequence[InjectedFile]
+    ) -> None:
+        """Refuse files that are too many, too long or too deep. Raises: QuotaExceeded."""
+        if not files:
+            return
+        limits = self._limits(quotas.state(conn, project_id, user_id))
+        figures = {
+            "injected_files": ("Personality file limit exceeded", len(files)),
+            "injected_file_path_bytes": (
+                "Personality file path exceeds maximum {limit}",
+                max(len(file.path.encode()) for file in files),
+            ),
+            "injected_file_content_bytes": (
+                "Personality file content exceeds maximum {limit}",
+                max(len(base64.b64decode(file.contents)) for file in files),
+            ),
+        }
+        for resource, (message, figure) in figures.items():
+            if UNLIMITED < limits[resource] < figure:
+                raise QuotaExceeded(message.format(limit=limits[resource]))
 
     def check_keypair(self, conn: Connection, project_id: str, user_id: str) -> None:
         """Refuse one more key pair of a user. Raises: KeypairQuotaExceeded."""

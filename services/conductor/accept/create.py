@@ -85,6 +85,9 @@ class Create:
             max_count=len(request.uuids),
             metadata_items=len(request.metadata),
         )
+        self._quota.check_injected_files(
+            conn, ctx.project_id or "", ctx.user_id or "", request.injected_files
+        )
         new = [
             self._instance(ctx, request, flavor, keypair, number, count) for number in range(count)
         ]
@@ -132,7 +135,8 @@ class Create:
             key_name=request.key_name,
             keypair=keypair,
             user_data=request.user_data,
-            config_drive=request.config_drive,
+            # The drive is how injected files reach a guest.
+            config_drive=request.config_drive or bool(request.injected_files),
             metadata=request.metadata,
             tags=request.tags,
             system_metadata={} if request.networks else {NETWORKS_KEY: NO_NETWORKS},
@@ -171,7 +175,10 @@ class Create:
             requested_node=request.requested_node,
         )
         params = BootParams(
-            spec=spec, networks=request.networks or (), security_groups=request.security_groups
+            spec=spec,
+            networks=request.networks or (),
+            security_groups=request.security_groups,
+            injected_files=request.injected_files,
         )
         return Task(
             uuid=self._new_uuid(),

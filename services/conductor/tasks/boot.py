@@ -6,6 +6,7 @@ from sqlalchemy import Text, bindparam, select
 from sqlalchemy.engine import Connection
 
 from common.errors import HostFull, ImageNotFound, ImageUnacceptable, KilonovaError, NoValidHost
+from common.objects.injected_file import InjectedFile
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.objects.request_spec import Candidate, RequestSpec, Selection
 from common.objects.versioned import Versioned
@@ -28,6 +29,7 @@ class BootParams(Versioned, frozen=True, kw_only=True):
     spec: RequestSpec
     networks: tuple[RequestedNetwork, ...] = ()
     security_groups: tuple[str, ...] = ()
+    injected_files: tuple[InjectedFile, ...] = ()
 
 
 class Claimed(Versioned, frozen=True, kw_only=True):
@@ -153,7 +155,9 @@ class Boot(Flow):
         Again: under one id the host builds once; a new attempt has a new id.
         """
         instance = msgspec.structs.replace(
-            self._ground.instance(conn, task), admin_password=task.secret
+            self._ground.instance(conn, task),
+            admin_password=task.secret,
+            injected_files=_params(task).injected_files,
         )
         return self._ground.order(
             conn,

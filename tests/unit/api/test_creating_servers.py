@@ -200,7 +200,6 @@ def test_an_image_that_cannot_be_booted_is_named(refused, image, text):
 @pytest.mark.parametrize(
     "field",
     [
-        {"personality": [{"path": "/x", "contents": "eA=="}]},
         {"block_device_mapping": [{"volume_id": OTHER}]},
         {"block_device_mapping_v2": [{"source_type": "volume", "uuid": OTHER, "boot_index": 0}]},
     ],

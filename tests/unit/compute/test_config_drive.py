@@ -10,6 +10,7 @@ import pytest
 
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
+from common.objects.injected_file import InjectedFile
 from services.compute import config_drive
 from tests.contracts.drivers.instances import make_instance
 
@@ -41,6 +42,17 @@ def test_the_administrators_password_is_told_on_the_drive_only():
     tree = config_drive.tree(guest(admin_password="s3cret"), SETTINGS)
 
     assert json.loads(tree["openstack/latest/meta_data.json"])["admin_pass"] == "s3cret"
+
+
+def test_injected_files_are_on_the_drive_and_named():
+    files = (InjectedFile(path="/etc/motd", contents=base64.b64encode(b"hello").decode()),)
+
+    tree = config_drive.tree(guest(injected_files=files), SETTINGS)
+
+    assert json.loads(tree["openstack/latest/meta_data.json"])["files"] == [
+        {"path": "/etc/motd", "content_path": "/content/0000"}
+    ]
+    assert tree["openstack/content/0000"] == b"hello"
 
 
 @pytest.mark.skipif(shutil.which("isoinfo") is None, reason="needs isoinfo")

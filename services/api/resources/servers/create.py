@@ -13,6 +13,7 @@ from common.objects.new_server import NewServers
 from services.api.call import ApiCall
 from services.api.declare.types import is_true
 from services.api.lookups import Lookups
+from services.api.resources.servers.personality import injected_files
 
 _PASSWORD_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PASSWORD_LENGTH = 12
@@ -20,7 +21,7 @@ _PASSWORD_LENGTH = 12
 # as one above the quota is.
 _MOST_AT_ONCE = 1000
 # What bodies may carry but this release does not do yet: the refusal names the field.
-_NOT_YET = ("personality", "block_device_mapping")
+_NOT_YET = ("block_device_mapping",)
 
 
 def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
@@ -63,6 +64,7 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
         requested_host=host,
         requested_node=node,
         scheduler_hints=_hints(call.document),
+        injected_files=injected_files(body),
         access_ip_v4=body.get("accessIPv4"),
         access_ip_v6=body.get("accessIPv6"),
         disk_config=body.get("OS-DCF:diskConfig"),
