@@ -24,6 +24,18 @@ OPTS = [
         default="",
         help="CPU model of guests; empty: the host's with kvm, QEMU's default otherwise.",
     ),
+    cfg.ListOpt(
+        "cpu_features",
+        default=[],
+        help="CPU features that guests get beside those of the model, such as vmx.",
+    ),
+    cfg.StrOpt(
+        "cpu_dedicated_set",
+        default="",
+        regex=r"^(\^?\d+(-\d+)?(,\^?\d+(-\d+)?)*)?$",
+        help="Host CPUs, such as 4-15, that guests with hw:cpu_policy=dedicated get for "
+        "themselves. Empty: this host runs no such guests.",
+    ),
     cfg.StrOpt(
         "disk_format",
         default="qcow2",

@@ -17,6 +17,8 @@ BASE = (
 LIBVIRT = (
     "qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base",
     "nftables", "genisoimage", "openssh-client",
+    # guests with UEFI and with a TPM
+    "ovmf", "swtpm", "swtpm-tools",
     # the Python binding is compiled
     "libvirt-dev", "python3-dev", "gcc", "pkg-config",
     # the guest image

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The libvirt driver on a real libvirtd: the drivers' contract, and what is libvirt's own."""
 
+import msgspec
 import pytest
 
 from common.errors import HypervisorError
 from common.states import PowerState
+from services.compute.virt.libvirt.domain_xml.spec import Platform
 from tests.contracts.drivers.contract import DriverContract, wait_until
-from tests.contracts.drivers.instances import TINY, make_instance, make_vif
+from tests.contracts.drivers.instances import IMAGE, TINY, make_instance, make_vif
 from tests.integration.compute.conftest import GREETING
 
 pytestmark = pytest.mark.integration
@@ -69,6 +71,53 @@ class TestLibvirtDriver(DriverContract):
         finally:
             driver.destroy(instance)
             libvirt_host.remove_bridge("br-test")
+
+    @pytest.mark.parametrize(
+        ("extra_specs", "properties", "vcpus"),
+        [
+            (
+                {
+                    "hw:cpu_max_sockets": "1", "hw:numa_nodes": "2", "hw:watchdog_action": "reset",
+                    "hw:tpm_version": "2.0", "hw:tpm_model": "tpm-crb", "hw:serial_port_count": "2",
+                    "hw_rng:rate_bytes": "2048", "quota:cpu_shares": "512",
+                    "quota:disk_write_iops_sec": "500", "hw:boot_menu": "true", "hw:pmu": "false",
+                    "hw:virtio_packed_ring": "true", "hw_video:ram_max_mb": "16",
+                },
+                {
+                    "hw_machine_type": "q35", "hw_video_model": "vga", "hw_video_ram": "16",
+                    "hw_viommu_model": "intel", "hw_input_bus": "usb", "hw_sound_model": "ich9",
+                    "hw_usb_model": "qemu-xhci",
+                },
+                2,
+            ),
+            (
+                {"hw:cpu_policy": "dedicated", "hw:tpm_version": "1.2"},
+                {"hw_disk_bus": "scsi", "os_type": "windows", "hw_time_hpet": "true"},
+                1,
+            ),
+            (
+                {"os:secure_boot": "required"},
+                {"hw_firmware_type": "uefi", "hw_disk_bus": "sata"},
+                1,
+            ),
+        ],
+        ids=("devices", "pinned", "secure-boot"),
+    )  # fmt: skip
+    def test_what_a_flavor_and_an_image_ask_for_starts(
+        self, make_driver, extra_specs, properties, vcpus
+    ):
+        driver = make_driver(platform=Platform(disk_cache="unsafe", dedicated_cpus=frozenset((0,))))
+        driver.start(lambda _: None)
+        instance = make_instance(
+            flavor=msgspec.structs.replace(TINY, extra_specs=extra_specs, vcpus=vcpus),
+            image=msgspec.structs.replace(IMAGE, properties=properties),
+        )
+
+        try:
+            assert driver.build(instance) is PowerState.RUNNING
+            assert driver.reboot(instance, hard=True) is PowerState.RUNNING
+        finally:
+            driver.destroy(instance)
 
     def test_a_missing_bridge_is_named(self, driver, libvirt_host):
         instance = make_instance(vifs=(make_vif(bridge="br-none"),))

@@ -3,23 +3,31 @@
 
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from common.errors import ImageUnacceptable
 from services.compute.virt.libvirt.domain_xml.domain import NAMESPACE, domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
 from services.compute.virt.libvirt.domain_xml.spec import DiskSpec, DomainSpec, Platform
-from tests.contracts.drivers.instances import make_instance, make_vif
+from tests.contracts.drivers.instances import IMAGE, TINY, make_instance, make_vif
+
+
+def make_guest(*, properties=None, extra_specs=None, vcpus=1):
+    """An instance whose image and flavor ask for something."""
+    return make_instance(
+        image=msgspec.structs.replace(IMAGE, properties=properties or {}),
+        flavor=msgspec.structs.replace(TINY, extra_specs=extra_specs or {}, vcpus=vcpus),
+    )
 
 
 def define(instance=None, *, properties=None, platform=None, disks=None, **values):
     platform = platform or Platform()
+    instance = instance or make_guest(properties=properties)
     spec = DomainSpec(
-        instance=instance or make_instance(),
+        instance=instance,
         platform=platform,
-        hardware=choose_hardware(
-            properties or {}, image_id="img", default_machine=platform.machine_type
-        ),
+        hardware=choose_hardware(instance, platform),
         disks=disks or (DiskSpec("/i/disk", "qcow2", "root"),),
         vifs=values.pop("vifs", ()),
         console_log="/i/console.log",
@@ -116,7 +124,7 @@ def test_emulation_is_kept_small_and_kvm_shows_the_hosts_cpu():
         ("hw_disk_bus", "xen"),
         ("hw_vif_model", "netfront"),
         ("hw_video_model", "gop"),
-        ("hw_firmware_type", "uefi"),
+        ("hw_mem_encryption", "true"),
         ("hw_cpu_policy", "dedicated"),
     ],
 )

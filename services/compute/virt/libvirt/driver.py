@@ -3,6 +3,7 @@
 
 import dataclasses
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
 from services.compute.virt.libvirt.domain_xml.spec import DomainSpec, Hardware, Platform
 from services.compute.virt.libvirt.events import PowerEvents, is_ours
 from services.compute.virt.libvirt.inventory import take_inventory
+from services.compute.virt.libvirt.pinning import choose_pins, taken_cpus
 
 LOG = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class LibvirtDriver(Driver):
         self._images = images
         self._platform = settings.platform
         self._events = PowerEvents()
+        self._pinning = threading.Lock()
         self._connection = Connection(settings.connection_uri, opened=self._events.subscribe)
 
     def start(self, power_changed: PowerSink) -> None:
@@ -177,10 +180,8 @@ class LibvirtDriver(Driver):
             return None
 
     def _hardware(self, instance: Instance) -> Hardware:
-        image = _image(instance)
-        return choose_hardware(
-            image.properties, image_id=image.id, default_machine=self._platform.machine_type
-        )
+        _image(instance)
+        return choose_hardware(instance, self._platform)
 
     def _make_disks(self, instance: Instance, checkpoint: Checkpoint) -> None:
         settings, flavor = self._settings, instance.flavor
@@ -210,21 +211,33 @@ class LibvirtDriver(Driver):
             raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
         return self._define_and_start(instance, self._hardware(instance), checkpoint)
 
+    def _define(self, instance: Instance, hardware: Hardware) -> Any:
+        folder = self._folder(instance.uuid)
+        # Two guests defined at once must not be given the same host CPUs.
+        with self._pinning, libvirt_speaks(instance.uuid, self._settings.host):
+            spec = DomainSpec(
+                instance=instance,
+                platform=self._platform,
+                hardware=self._pinned(instance, hardware),
+                disks=folder.disks(),
+                vifs=instance.vifs,
+                console_log=str(folder.console_log),
+                config_drive_format=self._settings.config_drive_format,
+            )
+            return self._connection.get().defineXML(domain_xml(spec))
+
+    def _pinned(self, instance: Instance, hardware: Hardware) -> Hardware:
+        processor = hardware.processor
+        if not processor.dedicated:
+            return hardware
+        taken = taken_cpus(self._connection.get(), but_of=instance.uuid)
+        pins = choose_pins(processor.dedicated, self._platform.dedicated_cpus, taken)
+        return dataclasses.replace(hardware, processor=dataclasses.replace(processor, pins=pins))
+
     def _define_and_start(
         self, instance: Instance, hardware: Hardware, checkpoint: Checkpoint
     ) -> PowerState:
-        folder = self._folder(instance.uuid)
-        spec = DomainSpec(
-            instance=instance,
-            platform=self._platform,
-            hardware=hardware,
-            disks=folder.disks(),
-            vifs=instance.vifs,
-            console_log=str(folder.console_log),
-            config_drive_format=self._settings.config_drive_format,
-        )
-        with libvirt_speaks(instance.uuid, self._settings.host):
-            domain = self._connection.get().defineXML(domain_xml(spec))
+        domain = self._define(instance, hardware)
 
         def start() -> None:
             with libvirt_speaks(instance.uuid, self._settings.host):

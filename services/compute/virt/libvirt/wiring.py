@@ -10,6 +10,7 @@ from common.clients.session import ServiceSession
 from common.guest_metadata.openstack_tree import TreeSettings
 from services.compute.images import GIB, ImageCache
 from services.compute.virt.libvirt.domain_xml.spec import Platform
+from services.compute.virt.libvirt.domain_xml.topology import parse_cpus
 from services.compute.virt.libvirt.driver import LibvirtDriver, Settings
 
 
@@ -30,6 +31,8 @@ def make_driver(conf: cfg.ConfigOpts) -> LibvirtDriver:
         platform=Platform(
             machine_type=options.machine_type,
             cpu_model=options.cpu_model,
+            cpu_features=tuple(options.cpu_features),
+            dedicated_cpus=_cpus(options.cpu_dedicated_set),
             disk_cache=options.disk_cache,
             vnc_listen=options.vnc_listen if options.vnc_enabled else None,
         ),
@@ -42,3 +45,7 @@ def make_driver(conf: cfg.ConfigOpts) -> LibvirtDriver:
         tree=TreeSettings(dhcp_domain=conf.metadata.dhcp_domain),
     )
     return LibvirtDriver(settings, images)
+
+
+def _cpus(text: str) -> frozenset[int]:
+    return parse_cpus(text) if text else frozenset()

@@ -5,8 +5,13 @@ import re
 from xml.etree import ElementTree as ET
 
 from common.objects.instance import Instance
-from services.compute.virt.libvirt.domain_xml import devices
-from services.compute.virt.libvirt.domain_xml.spec import DomainSpec, Hardware, Platform
+from services.compute.virt.libvirt.domain_xml import devices, processor
+from services.compute.virt.libvirt.domain_xml.spec import (
+    DomainSpec,
+    Firmware,
+    Hardware,
+    Platform,
+)
 
 NAMESPACE = "urn:kilonova:instance:1"
 # What guests look for to know that a metadata service may be there.
@@ -31,13 +36,12 @@ def domain_xml(spec: DomainSpec) -> str:
     _text(domain, "name", domain_name(instance.uuid))
     _text(domain, "uuid", instance.uuid)
     _metadata(domain, instance)
-    _text(domain, "memory", str(instance.flavor.memory_mib), unit="MiB")
-    _text(domain, "vcpu", str(instance.flavor.vcpus))
+    processor.add_sizes(domain, spec)
     _sysinfo(domain, instance)
     _operating_system(domain, platform, spec.hardware)
-    _features(domain, platform)
-    _cpu(domain, platform, instance.flavor.vcpus)
-    ET.SubElement(domain, "clock", offset="utc")
+    _features(domain, platform, spec.hardware)
+    processor.add_cpu(domain, platform, spec.hardware.processor)
+    _clock(domain, spec.hardware)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _text(domain, f"on_{event}", action)
     domain.append(devices.devices(spec))
@@ -77,32 +81,68 @@ def _sysinfo(domain: ET.Element, instance: Instance) -> None:
 
 
 def _operating_system(domain: ET.Element, platform: Platform, hardware: Hardware) -> None:
-    system = ET.SubElement(domain, "os")
+    firmware = hardware.firmware
+    is_uefi = firmware.kind == "uefi"
+    system = ET.SubElement(domain, "os", {"firmware": "efi"} if is_uefi else {})
     _text(system, "type", "hvm", arch=platform.arch, machine=hardware.machine_type)
+    if is_uefi:
+        _uefi(system, firmware)
     ET.SubElement(system, "boot", dev="hd")
-    if hardware.boot_menu:
+    if firmware.boot_menu:
         ET.SubElement(system, "bootmenu", enable="yes")
     ET.SubElement(system, "smbios", mode="sysinfo")
 
 
-def _features(domain: ET.Element, platform: Platform) -> None:
+def _uefi(system: ET.Element, firmware: Firmware) -> None:
+    """libvirt picks the firmware's files by these features, and keeps its variables."""
+    features = ET.SubElement(system, "firmware")
+    enabled = "yes" if firmware.secure_boot else "no"
+    for name in ("enrolled-keys", "secure-boot"):
+        ET.SubElement(features, "feature", enabled=enabled, name=name)
+    loader = {"secure": enabled}
+    if firmware.stateless:
+        loader["stateless"] = "yes"
+    ET.SubElement(system, "loader", loader)
+
+
+def _features(domain: ET.Element, platform: Platform, hardware: Hardware) -> None:
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
+    if hardware.processor.pmu is not None:
+        ET.SubElement(features, "pmu", state=_on(hardware.processor.pmu))
+    if hardware.firmware.secure_boot:
+        ET.SubElement(features, "smm", state="on")
+    if hardware.is_windows:
+        _hyperv(features, hides_itself=hardware.processor.hide_hypervisor)
+    if platform.virt_type == "kvm" and hardware.processor.hide_hypervisor:
+        ET.SubElement(ET.SubElement(features, "kvm"), "hidden", state="on")
+    if hardware.iommu == "intel":
+        ET.SubElement(features, "ioapic", driver="qemu")
     if platform.virt_type == "qemu":
         tcg = ET.SubElement(features, "tcg")
         _text(tcg, "tb-cache", _TRANSLATION_CACHE_MIB, unit="MiB")
 
 
-def _cpu(domain: ET.Element, platform: Platform, vcpus: int) -> None:
-    if platform.cpu_model:
-        cpu = ET.SubElement(domain, "cpu", mode="custom", match="exact")
-        _text(cpu, "model", platform.cpu_model, fallback="allow")
-    elif platform.virt_type == "kvm":
-        cpu = ET.SubElement(domain, "cpu", mode="host-model")
-    else:
-        cpu = ET.SubElement(domain, "cpu")
-    ET.SubElement(cpu, "topology", sockets=str(vcpus), cores="1", threads="1")
+def _hyperv(features: ET.Element, *, hides_itself: bool) -> None:
+    """What Windows guests run better with."""
+    hyperv = ET.SubElement(features, "hyperv")
+    for name in ("relaxed", "vapic"):
+        ET.SubElement(hyperv, name, state="on")
+    ET.SubElement(hyperv, "spinlocks", state="on", retries="8191")
+    if hides_itself:
+        ET.SubElement(hyperv, "vendor_id", state="on", value="1234567890ab")
+
+
+def _clock(domain: ET.Element, hardware: Hardware) -> None:
+    clock = ET.SubElement(domain, "clock", offset="localtime" if hardware.is_windows else "utc")
+    ET.SubElement(clock, "timer", name="pit", tickpolicy="delay")
+    ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    ET.SubElement(clock, "timer", name="hpet", present="yes" if hardware.hpet else "no")
+
+
+def _on(state: bool) -> str:
+    return "on" if state else "off"
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:

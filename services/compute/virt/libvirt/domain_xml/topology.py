@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a guest's CPUs are laid out: sockets, cores, threads, NUMA nodes. Rules, no XML.
+
+Names and meaning of the wishes are the Compute service's documented ones (CPU topologies).
+"""
+
+from dataclasses import dataclass
+
+from services.compute.virt.libvirt.domain_xml.wishes import Wishes
+
+_PARTS = ("sockets", "cores", "threads")
+_NO_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True)
+class CpuTopology:
+    """sockets x cores x threads = vCPUs."""
+
+    sockets: int
+    cores: int = 1
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class NumaNode:
+    """A node of the guest: its CPUs, and its memory in MiB."""
+
+    cpus: frozenset[int]
+    memory_mib: int
+
+
+def choose_topology(wishes: Wishes, vcpus: int) -> CpuTopology:
+    """The layout that keeps to the maxima and follows most preferences.
+
+    Among equals the one with most sockets. The image's preference goes before the flavor's.
+    Raises: ImageUnacceptable, when no layout of `vcpus` keeps to the maxima.
+    """
+    most = {part: _maximum(wishes, part) for part in _PARTS}
+    preferred = {part: _preference(wishes, part) for part in _PARTS}
+    candidates = [
+        CpuTopology(vcpus // (cores * threads), cores, threads)
+        for threads in range(1, min(vcpus, most["threads"]) + 1)
+        for cores in range(1, min(vcpus, most["cores"]) + 1)
+        if vcpus % (cores * threads) == 0 and vcpus // (cores * threads) <= most["sockets"]
+    ]
+    if not candidates:
+        limits = ", ".join(f"{most[part]} {part}" for part in _PARTS if most[part] < _NO_LIMIT)
+        wishes.refuse(f"{vcpus} CPUs cannot be laid out in at most {limits}")
+
+    def rank(layout: CpuTopology) -> tuple[int, int, int]:
+        followed = sum(preferred[part] == getattr(layout, part) for part in _PARTS)
+        return followed, layout.sockets, -layout.threads
+
+    return max(candidates, key=rank)
+
+
+def _maximum(wishes: Wishes, part: str) -> int:
+    spec, image = f"hw:cpu_max_{part}", f"hw_cpu_max_{part}"
+    asked = wishes.bounded(spec, image)
+    return asked or wishes.number(wishes.specs, spec) or _NO_LIMIT
+
+
+def _preference(wishes: Wishes, part: str) -> int | None:
+    by_image = wishes.bounded(f"hw:cpu_max_{part}", f"hw_cpu_{part}")
+    return by_image or wishes.number(wishes.specs, f"hw:cpu_{part}")
+
+
+def choose_nodes(wishes: Wishes, vcpus: int, memory_mib: int) -> tuple[NumaNode, ...]:
+    """The guest's NUMA nodes; none when nobody asks for any.
+
+    CPUs and memory are split evenly unless each node is described by `hw:numa_cpus.N` and
+    `hw:numa_mem.N`. Raises: ImageUnacceptable.
+    """
+    text = wishes.text("hw:numa_nodes", "hw_numa_nodes")
+    if text is None:
+        return ()
+    if not text.isdecimal() or int(text) < 1:
+        wishes.refuse(f"hw:numa_nodes={text} is no number of nodes")
+    count = int(text)
+    described = [_described(wishes, node) for node in range(count)]
+    if any(described):
+        return _as_described(wishes, described, vcpus, memory_mib)
+    if vcpus % count or memory_mib % count:
+        wishes.refuse(f"{vcpus} CPUs and {memory_mib} MiB do not split evenly into {count} nodes")
+    share = vcpus // count
+    return tuple(
+        NumaNode(frozenset(range(n * share, (n + 1) * share)), memory_mib // count)
+        for n in range(count)
+    )
+
+
+def _described(wishes: Wishes, node: int) -> tuple[str, str] | None:
+    cpus = wishes.text(f"hw:numa_cpus.{node}", f"hw_numa_cpus.{node}")
+    memory = wishes.text(f"hw:numa_mem.{node}", f"hw_numa_mem.{node}")
+    if (cpus is None) != (memory is None):
+        wishes.refuse(f"NUMA node {node} needs both hw:numa_cpus.{node} and hw:numa_mem.{node}")
+    return None if cpus is None or memory is None else (cpus, memory)
+
+
+def _as_described(
+    wishes: Wishes, described: list[tuple[str, str] | None], vcpus: int, memory_mib: int
+) -> tuple[NumaNode, ...]:
+    nodes = []
+    for number, words in enumerate(described):
+        if words is None:
+            wishes.refuse(f"NUMA node {number} is not described, others are")
+            break
+        if not words[1].isdecimal():
+            wishes.refuse(f"hw:numa_mem.{number}={words[1]} is no number of MiB")
+        nodes.append(NumaNode(cpu_set(wishes, f"hw:numa_cpus.{number}", words[0]), int(words[1])))
+    every = [cpu for node in nodes for cpu in node.cpus]
+    if sorted(every) != list(range(vcpus)):
+        wishes.refuse(f"hw:numa_cpus must name each of the {vcpus} CPUs once")
+    if sum(node.memory_mib for node in nodes) != memory_mib:
+        wishes.refuse(f"hw:numa_mem must add up to {memory_mib} MiB")
+    return tuple(nodes)
+
+
+def parse_cpus(text: str) -> frozenset[int]:
+    """CPUs of a text such as `0-3,^2`. Raises: ValueError."""
+    wanted: set[int] = set()
+    excluded: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        target = excluded if part.startswith("^") else wanted
+        first, _, last = part.removeprefix("^").partition("-")
+        if int(last or first) - int(first) > _NO_LIMIT:
+            raise ValueError(f"{part} names too many CPUs")
+        target.update(range(int(first), int(last or first) + 1))
+    return frozenset(wanted - excluded)
+
+
+def cpu_set(wishes: Wishes, name: str, text: str) -> frozenset[int]:
+    """CPUs that a wish names. Raises: ImageUnacceptable."""
+    try:
+        return parse_cpus(text)
+    except ValueError:
+        wishes.refuse(f"{name}={text} is no set of CPUs")
+        return frozenset()
+
+
+def mask_of(wishes: Wishes, name: str, text: str, vcpus: int) -> frozenset[int]:
+    """CPUs of the guest that a mask names; one that only excludes starts from all of them.
+
+    Raises: ImageUnacceptable.
+    """
+    if all(part.strip().startswith("^") for part in text.split(",")):
+        text = f"0-{vcpus - 1},{text}"
+    found = cpu_set(wishes, name, text)
+    if not found <= frozenset(range(vcpus)):
+        wishes.refuse(f"{name}={text} names CPUs that a guest of {vcpus} has not")
+    return found
