@@ -9,6 +9,10 @@ from typing import Any
 from services.api.declare.version import FIRST, LAST, minor
 
 _FILE = Path(__file__).parent / "contract" / "operations.json"
+# What needs a service that no cloud of the tests has: it answers with its documented error.
+_NOT_DEPLOYED = ("/os-baremetal-nodes",)
+# Method, path and action of an operation.
+Key = tuple[str, str, str | None]
 
 
 @functools.cache
@@ -20,6 +24,16 @@ def _document() -> dict[str, Any]:
 def everything() -> list[dict[str, Any]]:
     """Every operation as the contract writes it."""
     return [dict(found) for found in _document()["operations"]]
+
+
+def present() -> list[dict[str, Any]]:
+    """Every operation that some microversion still has."""
+    return [dict(found) for found in _document()["operations"] if found["status"] != "gone"]
+
+
+def key_of(operation: dict[str, Any]) -> Key:
+    """What an operation is known by."""
+    return operation["method"], operation["path"], operation.get("action")
 
 
 def versions(of: dict[str, Any]) -> tuple[int, int]:
@@ -35,13 +49,9 @@ def operation(method: str, path: str, action: str | None = None) -> dict[str, An
     raise LookupError(f"{method} {path} {action}")
 
 
-def removed() -> list[tuple[str, str]]:
-    """Methods and paths that answer 410, without those of actions."""
-    return [
-        (found["method"], found["path"])
-        for found in _document()["operations"]
-        if found["status"] == "gone" and not found.get("action")
-    ]
+def removed() -> list[dict[str, Any]]:
+    """Every operation that answers 410."""
+    return [dict(found) for found in _document()["operations"] if found["status"] == "gone"]
 
 
 def schema(of: dict[str, Any], kind: str, version: int) -> dict[str, Any] | None:
@@ -61,12 +71,12 @@ def turning_points(of: dict[str, Any]) -> list[int]:
     return sorted(point for point in points if _first(of) <= point <= _last(of))
 
 
-def success(of: dict[str, Any], version: int) -> int:
-    """The status of a success at 2.`version`."""
-    for entry in of["success"]:
-        if _first(entry) <= version <= _last(entry):
-            return int(entry["code"])
-    raise LookupError(f"no success at 2.{version}")
+def successes(of: dict[str, Any], version: int) -> set[int]:
+    """The statuses of a success at 2.`version`; of what has none here or anywhere, its error's."""
+    if of["status"] == "always_error" or of["path"].startswith(_NOT_DEPLOYED):
+        return {code for entry in of["errors"] for code in entry["codes"]}
+    return {int(entry["code"]) for entry in of["success"]
+            if _first(entry) <= version <= _last(entry)}  # fmt: skip
 
 
 def _first(entry: dict[str, Any]) -> int:

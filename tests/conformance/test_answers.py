@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation answers as the contract says, at every microversion at which something changes.
+
+The answers are those of a running cloud: real daemons, real database, the fake driver.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from services.api.declare.formats import CHECKS
+from services.api.declare.version import FIRST, LAST
+from tests.conformance import excused, operations
+from tests.conformance.asked import ASKED
+from tests.conformance.operations import Key, key_of
+from tests.conformance.world import Nowhere, World
+
+_FORMATS = jsonschema.FormatChecker(formats=())
+for _name in ("uuid", "date-time", "ipv4", "ipv6"):
+    _FORMATS.checks(_name)(
+        lambda text, check=CHECKS[_name]: not isinstance(text, str) or check(text)
+    )
+# Without a route of the API's own: versions documents have no microversion headers.
+_DOCUMENTS = ("//", "/")
+_held: Counter[str] = Counter()
+
+
+def _cases(found: Iterable[dict[str, Any]], excuses: dict[Key, str]) -> list[Any]:
+    return [
+        pytest.param(
+            each,
+            id=" ".join(filter(None, key_of(each))),
+            marks=[pytest.mark.xfail(reason=excuses[key_of(each)], strict=True)]
+            if key_of(each) in excuses
+            else [],
+        )
+        for each in found
+    ]
+
+
+def _outside(operation: dict[str, Any]) -> list[int]:
+    """Microversions just before and after those of an operation."""
+    first, last = operations.versions(operation)
+    return sorted({first - 1, last + 1} - {FIRST - 1, LAST + 1})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coverage(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Says at the end how much of the contract was seen to hold."""
+    yield
+    whole = [len(operations.turning_points(each)) for each in operations.present()]
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(
+            f"\ncontract: {_held['operations']} of {len(whole)} operations, {_held['points']} of "
+            f"{sum(whole)} operations x microversions answered as they should"
+        )
+
+
+@pytest.mark.parametrize("operation", _cases(operations.present(), excused.ANSWERS))
+def test_an_operation_answers_as_the_contract_says(world: World, operation):
+    for version in operations.turning_points(operation):
+        path, body = ASKED[key_of(operation)](world, version)
+        answer = world.ask(operation["method"], path, body, version=version)
+
+        wrong = _differences(operation, version, answer)
+        assert wrong == [], f"2.{version} {answer.request.method} {path} {body}: {answer.text:.400}"
+        _held["points"] += 1
+    _held["operations"] += 1
+
+
+def _differences(operation: dict[str, Any], version: int, answer: Any) -> list[str]:
+    """What of an answer is not as the contract has it."""
+    allowed = operations.successes(operation, version)
+    if answer.status_code not in allowed:
+        return [f"status {answer.status_code}, not {allowed}"]
+    headers = answer.headers
+    wrong = [name for name in ("x-openstack-request-id", "x-compute-request-id")
+             if not headers.get(name, "").startswith("req-")]  # fmt: skip
+    if operation["path"] not in _DOCUMENTS:
+        if headers.get("OpenStack-API-Version") != f"compute 2.{version}":
+            wrong.append("OpenStack-API-Version")
+        if headers.get("X-OpenStack-Nova-API-Version") != f"2.{version}":
+            wrong.append("X-OpenStack-Nova-API-Version")
+        if "OpenStack-API-Version" not in headers.get("Vary", ""):
+            wrong.append("Vary")
+    expected = operations.schema(operation, "response", version)
+    if answer.status_code >= 400:
+        return wrong
+    if expected is None or expected.get("type") == "null":
+        return wrong + (["there should be no body"] if answer.content else [])
+    if not headers.get("Content-Type", "").startswith("application/json"):
+        wrong.append("Content-Type")
+    checker = jsonschema.Draft202012Validator(expected, format_checker=_FORMATS)
+    return wrong + [
+        f"{list(error.path)}: {error.message[:300]}" for error in checker.iter_errors(answer.json())
+    ]
+
+
+def test_every_operation_has_a_request_and_no_other_has():
+    assert set(ASKED) == {key_of(each) for each in operations.present()}
+
+
+@pytest.mark.parametrize(
+    "operation", _cases(filter(_outside, operations.present()), excused.RANGES)
+)
+def test_outside_its_microversions_an_operation_is_not_found(world: World, operation):
+    for version in _outside(operation):
+        path, body = ASKED[key_of(operation)](Nowhere(), version)
+
+        answer = world.ask(operation["method"], path, body, version=version)
+
+        assert answer.status_code == 404, f"2.{version}: {answer.text[:300]}"
+        assert answer.json()["itemNotFound"]["message"] == "The resource could not be found."
+
+
+@pytest.mark.parametrize("operation", _cases(operations.removed(), excused.GONE))
+def test_what_was_removed_is_gone_at_every_microversion(world: World, operation):
+    method, path, action = key_of(operation)
+    url = path.replace("{", "").replace("}", "")
+    for version in (FIRST, LAST):
+        answer = world.ask(method, url, {action: None} if action else None, version=version)
+
+        assert answer.status_code == 410, answer.text
+        assert answer.json()["computeFault"]["code"] == 410

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What requests of the contract suite are about: real things in a running cloud, by kind.
+
+`World` makes them on demand through the same API that is under test; `Nowhere` has ids only, for
+requests that are refused before anything is looked up.
+"""
+
+import functools
+import time
+from collections import defaultdict
+from typing import Any
+
+import requests
+
+from tests.functional.cloud import Cloud
+
+NO_ID = "99999999-9999-4999-8999-999999999999"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2oUQ3Yg0zqKpj8mGQGkQ3yQ3bC6K0cJ0cS0m0mV0aB"
+# Hosts that never get servers.
+SPARE_HOSTS = ("fake5", "fake6")
+_BATCH = 24
+_FEW = 4
+_PATIENCE_S = 20.0
+
+# How a server comes into a status: the status it is in before, and the action.
+_WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SHUTOFF": ("ACTIVE", {"os-stop": None}),
+    "PAUSED": ("ACTIVE", {"pause": None}),
+    "SUSPENDED": ("ACTIVE", {"suspend": None}),
+    "RESCUE": ("ACTIVE", {"rescue": None}),
+    "SHELVED": ("ACTIVE", {"shelve": None}),
+    "SHELVED_OFFLOADED": ("SHELVED", {"shelveOffload": None}),
+    "VERIFY_RESIZE": ("ACTIVE", {"resize": {"flavorRef": "2"}}),
+    "SOFT_DELETED": ("ACTIVE", {}),
+}
+
+
+class NotMade(AssertionError):
+    """A thing that a request is about could not be made: what makes it does not work yet."""
+
+
+class World:
+    """Things of one user in a running cloud."""
+
+    def __init__(self, cloud: Cloud, user: str = "admin") -> None:
+        self.cloud = cloud
+        self.sdk = cloud.connect(user)
+        self.user_id: str = self.sdk.current_user_id
+        self.project_id: str = self.sdk.current_project_id
+        self._token: str = self.sdk.auth_token
+        self._session = requests.Session()
+        self._servers: dict[str, list[str]] = defaultdict(list)
+        self._not_made: dict[str, str] = {}
+        self._count = 0
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, version: int = 104, **more: Any
+    ) -> requests.Response:
+        """A request below /v2.1 (an absolute path: below the root) at 2.`version`."""
+        below = path[1:] if path.startswith("//") else f"/v2.1{path}"
+        headers = {
+            "X-Auth-Token": self._token,
+            "OpenStack-API-Version": f"compute 2.{version}",
+            **more.pop("headers", {}),
+        }
+        if body is not None:
+            more["json"] = body
+        url = f"{self.cloud.compute_url}{below}"
+        return self._session.request(method, url, headers=headers, timeout=30, **more)
+
+    def must(self, method: str, path: str, body: Any = None, *, version: int = 104) -> Any:
+        """As `ask`; the answer's document. Raises: NotMade."""
+        answer = self.ask(method, path, body, version=version)
+        if answer.status_code >= 300:
+            raise NotMade(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+        return answer.json() if answer.content else None
+
+    def name(self, kind: str = "thing") -> str:
+        """A name that nothing else has."""
+        self._count += 1
+        return f"{kind}-{self._count}"
+
+    # --- servers ---
+
+    def server(self, status: str = "ACTIVE") -> str:
+        """A server in `status` that the caller may use up."""
+        if status in self._not_made:
+            raise NotMade(self._not_made[status])
+        pool = self._servers[status]
+        if not pool:
+            try:
+                pool += self._boot() if status == "ACTIVE" else self._bring(status)
+            except NotMade as reason:
+                self._not_made[status] = f"no server could be made {status}: {reason}"
+                raise
+        return pool.pop()
+
+    def _boot(self) -> list[str]:
+        name = self.name("pool")
+        body = {
+            "name": name, "flavorRef": "1", "imageRef": self.image, "networks": "none",
+            "min_count": _BATCH, "max_count": _BATCH,
+        }  # fmt: skip
+        self.must("POST", "/servers", {"server": body})
+        return self._wait(name, "ACTIVE", _BATCH)
+
+    def _bring(self, status: str) -> list[str]:
+        before, action = _WAYS[status]
+        chosen = [self.server(before) for _ in range(_FEW)]
+        for server in chosen:
+            if action:
+                self.must("POST", f"/servers/{server}/action", action)
+            else:
+                self.must("DELETE", f"/servers/{server}")
+        return [self.until(server, status) for server in chosen]
+
+    def _wait(self, name: str, status: str, count: int) -> list[str]:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            found = self.must("GET", f"/servers?name=^{name}-&status={status}")["servers"]
+            if len(found) == count:
+                return [server["id"] for server in found]
+            if time.monotonic() > deadline:
+                raise NotMade(f"{len(found)} of {count} servers became {status}")
+            time.sleep(0.05)
+
+    def until(self, server: str, status: str) -> str:
+        """The server, once it is in `status` and nothing is under way. Raises: NotMade."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            shown = self.must("GET", f"/servers/{server}")["server"]
+            if shown["status"] == status and shown["OS-EXT-STS:task_state"] is None:
+                return server
+            if time.monotonic() > deadline:
+                raise NotMade(f"{server} is {shown['status']}, not {status}: {shown.get('fault')}")
+            time.sleep(0.03)
+
+    def boot(self, **more: Any) -> str:
+        """A server of its own, ACTIVE."""
+        body = {
+            "name": self.name("server"), "flavorRef": "1", "imageRef": self.image,
+            "networks": "none", **more,
+        }  # fmt: skip
+        made = self.must("POST", "/servers", {"server": body})["server"]["id"]
+        return self.until(made, "ACTIVE")
+
+    @functools.cached_property
+    def kept(self) -> str:
+        """A server that is only read or changed in small ways."""
+        self.must("POST", "/os-keypairs", {"keypair": {"name": "kept", "public_key": PUBLIC_KEY}})
+        return self.boot(
+            name="kept", networks=[{"uuid": self.network}], key_name="kept", metadata={"a": "b"},
+            tags=["t"], config_drive=True, description="kept",
+        )  # fmt: skip
+
+    @functools.cached_property
+    def request_id(self) -> str:
+        """The request id of an action of `kept`."""
+        actions = self.must("GET", f"/servers/{self.kept}/os-instance-actions")
+        return str(actions["instanceActions"][0]["request_id"])
+
+    def address(self, server: str) -> str:
+        """A fixed address of a server."""
+        shown = self.must("GET", f"/servers/{server}/ips")["addresses"]
+        return str(next(iter(shown.values()))[0]["addr"])
+
+    def wired(self) -> str:
+        """A fresh server with a port."""
+        return self.boot(networks=[{"uuid": self.network}])
+
+    @functools.cached_property
+    def _stranded(self) -> list[str]:
+        """Servers of a host that went away after they came."""
+        host = "fake4"
+        name = self.name("stranded")
+        body = {
+            "name": name, "flavorRef": "1", "imageRef": self.image, "networks": "none",
+            "min_count": 12, "max_count": 12, "availability_zone": f"nova:{host}",
+        }  # fmt: skip
+        self.must("POST", "/servers", {"server": body})
+        found = self._wait(name, "ACTIVE", 12)
+        self.must("PUT", f"/os-services/{self.service_of(host)}", {"forced_down": True})
+        return found
+
+    def stranded(self) -> str:
+        """A server whose host is down."""
+        return self._stranded.pop()
+
+    # --- what servers are made of ---
+
+    @functools.cached_property
+    def image(self) -> str:
+        """A public image."""
+        return str(next(each.id for each in self.sdk.image.images() if each.name == "guest"))
+
+    def own_image(self) -> str:
+        """A fresh image of the user."""
+        made = self.sdk.image.create_image(
+            name=self.name("image"), data=b"\0" * 512, disk_format="raw", container_format="bare",
+            wait=True, validate_checksum=False, k="v",
+        )  # fmt: skip
+        return str(made.id)
+
+    @functools.cached_property
+    def network(self) -> str:
+        """The network that everybody shares."""
+        return str(self.sdk.network.find_network("private", ignore_missing=False).id)
+
+    def port(self) -> str:
+        """A fresh port, unbound."""
+        return str(self.sdk.network.create_port(network_id=self.network).id)
+
+    def security_group(self) -> str:
+        """A fresh security group's id; its name is its id too."""
+        made = self.sdk.network.create_security_group(name=self.name("group"))
+        return str(made.id)
+
+    def security_group_rule(self) -> str:
+        """A fresh rule's id."""
+        made = self.sdk.network.create_security_group_rule(
+            security_group_id=self.security_group(), direction="ingress", protocol="tcp",
+            port_range_min=22, port_range_max=22, ethertype="IPv4",
+        )  # fmt: skip
+        return str(made.id)
+
+    @functools.cached_property
+    def external(self) -> str:
+        """A network that floating addresses come from, routed to the servers' network."""
+        admin = self.cloud.connect("admin").network
+        found = admin.find_network("outside") or admin.create_network(
+            name="outside", is_router_external=True
+        )
+        if not found.subnet_ids:
+            subnet = admin.create_subnet(network_id=found.id, ip_version=4, cidr="10.30.0.0/24")
+            assert subnet.id
+            router = admin.create_router(
+                name="way-out", external_gateway_info={"network_id": found.id}
+            )
+            inside = admin.find_subnet("private", ignore_missing=False)
+            admin.add_interface_to_router(router, subnet_id=inside.id)
+        return str(found.id)
+
+    def floating_ip(self) -> Any:
+        """A fresh floating address (id, floating_ip_address)."""
+        return self.sdk.network.create_ip(floating_network_id=self.external)
+
+    def volume(self) -> str:
+        """A fresh volume, available."""
+        made = self.sdk.block_storage.create_volume(size=1, name=self.name("volume"))
+        self.sdk.block_storage.wait_for_status(made, "available", interval=0.1, wait=20)
+        return str(made.id)
+
+    def snapshot(self) -> str:
+        """A fresh snapshot of a volume, available."""
+        made = self.sdk.block_storage.create_snapshot(volume_id=self.volume(), name=self.name())
+        self.sdk.block_storage.wait_for_status(made, "available", interval=0.1, wait=20)
+        return str(made.id)
+
+    def attached(self) -> tuple[str, str]:
+        """A server and a volume that is attached to it."""
+        server, volume = self.server(), self.volume()
+        path = f"/servers/{server}/os-volume_attachments"
+        self.must("POST", path, {"volumeAttachment": {"volumeId": volume}})
+        found = self.sdk.block_storage.get_volume(volume)
+        self.sdk.block_storage.wait_for_status(found, "in-use", interval=0.1, wait=20)
+        return server, volume
+
+    @functools.cached_property
+    def kept_attachment(self) -> tuple[str, str]:
+        """`attached`, only to be read."""
+        return self.attached()
+
+    @functools.cached_property
+    def kept_port(self) -> str:
+        """The port of `kept`."""
+        shown = self.must("GET", f"/servers/{self.kept}/os-interface")["interfaceAttachments"]
+        return str(shown[0]["port_id"])
+
+    # --- flavors, keys, groups, hosts ---
+
+    def flavor(self, **more: Any) -> str:
+        """A fresh flavor."""
+        body = {"name": self.name("flavor"), "ram": 64, "vcpus": 1, "disk": 1, **more}
+        return str(self.must("POST", "/flavors", {"flavor": body})["flavor"]["id"])
+
+    def flavor_with_specs(self) -> str:
+        """A fresh flavor with an extra spec."""
+        made = self.flavor()
+        path = f"/flavors/{made}/os-extra_specs"
+        self.must("POST", path, {"extra_specs": {"hw:numa_nodes": "1"}})
+        return made
+
+    def private_flavor(self, *, opened: bool = False) -> str:
+        """A fresh private flavor; `opened` to the user's own project."""
+        made = self.flavor(**{"os-flavor-access:is_public": False})
+        if opened:
+            body = {"addTenantAccess": {"tenant": self.project_id}}
+            self.must("POST", f"/flavors/{made}/action", body)
+        return made
+
+    def keypair(self) -> str:
+        """A fresh keypair's name."""
+        made = {"name": self.name("key"), "public_key": PUBLIC_KEY}
+        return str(self.must("POST", "/os-keypairs", {"keypair": made})["keypair"]["name"])
+
+    def server_group(self) -> str:
+        """A fresh server group."""
+        body = {"name": self.name("group"), "policy": "affinity"}
+        return str(
+            self.must("POST", "/os-server-groups", {"server_group": body})["server_group"]["id"]
+        )
+
+    def aggregate(self, *hosts: str) -> str:
+        """A fresh aggregate with `hosts`."""
+        body = {"aggregate": {"name": self.name("aggregate")}}
+        made = self.must("POST", "/os-aggregates", body)["aggregate"]["id"]
+        for host in hosts:
+            self.must("POST", f"/os-aggregates/{made}/action", {"add_host": {"host": host}})
+        return str(made)
+
+    def forbid(self, *hosts: str) -> None:
+        """Have no servers built on `hosts` from now on."""
+        for host in hosts:
+            self.must("PUT", f"/os-services/{self.service_of(host)}", {"status": "disabled"})
+
+    @functools.cached_property
+    def host(self) -> str:
+        """A compute host's name."""
+        return "fake1"
+
+    def service_of(self, host: str, *, version: int = 104) -> str:
+        """The id of a compute service."""
+        shown = self.must("GET", "/os-services?binary=nova-compute", version=version)["services"]
+        return str(next(each["id"] for each in shown if each["host"] == host))
+
+    def spare_service(self, *, version: int) -> str:
+        """A fresh compute service without servers, to be deleted."""
+        shown = self.must("GET", "/os-services?binary=nova-compute", version=version)["services"]
+        spare = [each for each in shown if each["host"] in SPARE_HOSTS]
+        if not spare:
+            raise NotMade("no compute service is left to delete")
+        return str(spare[0]["id"])
+
+    def hypervisor(self, *, version: int = 104) -> str:
+        """A hypervisor's id."""
+        shown = self.must("GET", "/os-hypervisors", version=version)["hypervisors"]
+        return str(next(h["id"] for h in shown if h["hypervisor_hostname"] == self.host))
+
+    # --- what is under way ---
+
+    def migrating(self) -> tuple[str, str]:
+        """A server that is moved live right now, held there, and the migration's id."""
+        self.cloud.faults(delays_ms={"migrate_memory": 4000})
+        try:
+            server = self.server()
+            body = {"host": None, "block_migration": "auto"}
+            self.must("POST", f"/servers/{server}/action", {"os-migrateLive": body})
+            deadline = time.monotonic() + _PATIENCE_S
+            while time.monotonic() < deadline:
+                shown = self.must("GET", f"/servers/{server}/migrations")["migrations"]
+                if shown and shown[0]["status"] == "running":
+                    return server, str(shown[0]["id"])
+                time.sleep(0.03)
+        finally:
+            self.cloud.faults()
+        raise NotMade("no live migration stays under way long enough to be seen")
+
+    def console_token(self) -> str:
+        """A console's access token."""
+        body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+        made = self.must("POST", f"/servers/{self.kept}/remote-consoles", body)
+        return str(made["remote_console"]["url"].rpartition("token%3D")[2])
+
+
+class Nowhere:
+    """Ids of things that are nowhere; whatever is asked for has the same one."""
+
+    project_id = user_id = image = network = kept = external = NO_ID
+    request_id = "req-" + NO_ID
+    host = "fake1"
+    kept_port = NO_ID
+    kept_attachment = (NO_ID, NO_ID)
+
+    def name(self, kind: str = "thing") -> str:
+        return f"{kind}-0"
+
+    def address(self, server: str) -> str:
+        return "10.20.0.9"
+
+    def attached(self) -> tuple[str, str]:
+        return NO_ID, NO_ID
+
+    def migrating(self) -> tuple[str, str]:
+        return NO_ID, "1"
+
+    def aggregate(self, *hosts: str) -> str:
+        return "999999"
+
+    def floating_ip(self) -> Any:
+        class Address:
+            id = NO_ID
+            floating_ip_address = "10.30.0.9"
+
+        return Address
+
+    def __getattr__(self, kind: str) -> Any:
+        return lambda *_, **__: NO_ID
