@@ -83,6 +83,22 @@ OPTS = [
         max=20,
         help="How many hosts are tried for an instance before it ends in ERROR.",
     ),
+    cfg.IntOpt(
+        "chores_interval_s",
+        default=60,
+        min=1,
+        max=3600,
+        help="Seconds between looks for what is due by the clock, such as soft-deleted instances "
+        "to reclaim.",
+    ),
+    cfg.IntOpt(
+        "reclaim_instance_interval_s",
+        default=0,
+        min=0,
+        max=31536000,
+        help="Seconds for which a deleted instance can be restored; it keeps its place on its host "
+        "until then. 0 deletes at once.",
+    ),
     cfg.StrOpt(
         "crash_points",
         default="",

@@ -59,7 +59,8 @@ class ServerFilters(Versioned, frozen=True, kw_only=True):
 
     `columns` match exactly, `patterns` as regular expressions of PostgreSQL; keys are names of
     Instance fields or API filter words that the conductor knows (see its db/server_filters.py).
-    Times bound `updated_at`. `sort` is (key, direction) pairs.
+    `deleted` None is both kinds. What is soft-deleted counts as deleted, unless `soft_deleted` says
+    otherwise. Times bound `updated_at`. `sort` is (key, direction) pairs.
     """
 
     project_id: str | None = None
@@ -75,6 +76,7 @@ class ServerFilters(Versioned, frozen=True, kw_only=True):
     vm_states: tuple[str, ...] = ()
     task_states: tuple[str, ...] = ()
     deleted: bool | None = False
+    soft_deleted: bool | None = None
     changes_since: str | None = None
     changes_before: str | None = None
     sort: tuple[tuple[str, str], ...] = (("created_at", "desc"),)

@@ -48,6 +48,34 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         """
 
     @cast()
+    def pause(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Stop the guest's CPUs."""
+
+    @cast()
+    def unpause(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Let the guest's CPUs go on."""
+
+    @cast()
+    def suspend(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Save the guest's memory to disk and stop it."""
+
+    @cast()
+    def resume(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Let the guest go on from its saved memory."""
+
+    @cast()
+    def trigger_crash_dump(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance
+    ) -> None:
+        """Send the guest a non-maskable interrupt."""
+
+    @cast()
+    def change_password(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, password: str
+    ) -> None:
+        """Set the password of the guest's administrator, through its agent."""
+
+    @cast()
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         """Give operation `op` up where it can be given up; it reports as failed then."""
 

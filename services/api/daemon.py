@@ -27,10 +27,12 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.policy import Policy
     from common.presence import Presence
     from common.rpc.conductor.catalog import Catalog
+    from common.rpc.conductor.guest import Guest
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.servers import Servers
+    from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
     from common.rpc.transport import Bus
     from services.api.app import AppOptions, behind, make_app
@@ -48,6 +50,8 @@ def make(conf: cfg.ConfigOpts) -> Served:
     parts = Parts(
         servers=Servers.client(bus),
         power=Power.client(bus),
+        guest=Guest.client(bus),
+        state=State.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

@@ -8,10 +8,12 @@ from typing import Any
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.rpc.conductor.catalog import Catalog
+from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.servers import Servers as ServersRpc
+from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
 from services.api import gone
 from services.api.actions import Actions
@@ -30,7 +32,10 @@ from services.api.resources import (
 )
 from services.api.resources.servers import belongings, resource
 from services.api.resources.servers.actions.console import ConsoleActions
+from services.api.resources.servers.actions.deletion import DeletionActions
+from services.api.resources.servers.actions.guest import GuestActions
 from services.api.resources.servers.actions.power import PowerActions
+from services.api.resources.servers.actions.state import StateActions
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Parts:
 
     servers: ServersRpc
     power: Power
+    guest: Guest
+    state: State
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -78,7 +85,13 @@ def routes(parts: Parts) -> list[Route]:
 def _servers(parts: Parts) -> Iterator[Route]:
     servers = parts.servers
     many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
-    actions = (PowerActions(parts.power), ConsoleActions(servers))
+    actions = (
+        PowerActions(parts.power),
+        ConsoleActions(servers),
+        GuestActions(parts.guest),
+        StateActions(parts.state, servers),
+        DeletionActions(servers),
+    )
     one = "/servers/{server_id}"
     yield Route("/servers", many)
     yield Route("/servers/detail", many, "detail")

@@ -55,6 +55,34 @@ class ComputeEndpoint(Compute):
 
         self._start(ctx, Request(op, host, instance.uuid, "reboot"), deed)
 
+    def pause(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "pause")
+        self._start(ctx, request, lambda driver, _: driver.pause(instance))
+
+    def unpause(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "unpause")
+        self._start(ctx, request, lambda driver, _: driver.unpause(instance))
+
+    def suspend(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "suspend")
+        self._start(ctx, request, lambda driver, checkpoint: driver.suspend(instance, checkpoint))
+
+    def resume(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "resume")
+        self._start(ctx, request, lambda driver, checkpoint: driver.resume(instance, checkpoint))
+
+    def trigger_crash_dump(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance
+    ) -> None:
+        request = Request(op, host, instance.uuid, "trigger_crash_dump")
+        self._start(ctx, request, lambda driver, _: driver.trigger_crash_dump(instance))
+
+    def change_password(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, password: str
+    ) -> None:
+        request = Request(op, host, instance.uuid, "change_password")
+        self._start(ctx, request, lambda driver, _: driver.change_password(instance, password))
+
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         self._operations.cancel(op, host)
 

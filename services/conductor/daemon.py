@@ -30,18 +30,23 @@ from common.rpc.transport import Bus
 from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
+from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.power import AcceptPower
+from services.conductor.accept.state import AcceptState
+from services.conductor.chores import Chores
 from services.conductor.db import journal, revisions, services
 from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
 from services.conductor.deltas import Deltas
 from services.conductor.endpoint.catalog import CatalogEndpoint
+from services.conductor.endpoint.guest import GuestEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
+from services.conductor.endpoint.state import StateEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
 from services.conductor.hearing import Hearing
 from services.conductor.heartbeats import Heartbeats
@@ -54,13 +59,20 @@ from services.conductor.sweep import Sweep
 from services.conductor.tasks.boot import Boot
 from services.conductor.tasks.delete import Delete
 from services.conductor.tasks.ground import Ground, Limits
-from services.conductor.tasks.power import Reboot, Start, Stop
+from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
+from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
+from services.conductor.tasks.soft_delete import Restore, SoftDelete
 
 LOG = logging.getLogger(__name__)
 
 _PROGRAM = "kilonova-conductor"
 _BINARY = "nova-conductor"  # the name that clients know
 _MISSED_HEARTBEATS = 3  # of all conductors: then nobody hears anybody
+FLOWS = (
+    Boot, Delete, SoftDelete, Restore,
+    Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
+    ChangePassword, TriggerCrashDump,
+)  # fmt: skip
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
 
@@ -112,7 +124,7 @@ class ConductorDaemon:
             clock=clock,
             new_uuid=new_uuid,
         )
-        flows = {f.name: f(ground) for f in (Boot, Delete, Start, Stop, Reboot)}
+        flows = {f.name: f(ground) for f in FLOWS}
         self._runner = Runner(self._database, lease, threads=options.workers)
         self._engine = Engine(
             self._database,
@@ -145,14 +157,20 @@ class ConductorDaemon:
             self._database, self._engine, self._runner,
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
         )  # fmt: skip
+        delete = AcceptDelete(admission, quota, reclaim_after_s=options.reclaim_instance_interval_s)
+        self._chores = Chores(
+            [delete.reclaim], interval_s=options.chores_interval_s, rng=random.Random()
+        )
         endpoints = [
             ServersEndpoint(
-                self._database, create, AcceptDelete(admission), quota,
+                self._database, create, delete, quota,
                 compute_of=lambda server: Compute.client(self._bus, server),
                 events_of=journal.events_of,
                 down_after_s=options.host_down_after_s,
             ),
             PowerEndpoint(AcceptPower(admission)),
+            GuestEndpoint(AcceptGuest(admission)),
+            StateEndpoint(AcceptState(admission)),
             CatalogEndpoint(self._database, quota),
             HostsEndpoint(
                 self._database, self._deltas, self._heartbeats,
@@ -186,12 +204,14 @@ class ConductorDaemon:
         for server in self._servers:
             server.start()
         self._sweep.start()
+        self._chores.start()
         self._presence.start()
 
     def stop(self) -> None:
         """Answer nobody any more, finish steps under way, leave the rest to other conductors."""
         self._stopping.set()
         self._presence.join()
+        self._chores.stop()
         self._sweep.stop()
         for server in self._servers:
             server.stop()

@@ -52,7 +52,17 @@ class Servers(Interface, topic=TOPIC, namespace="servers", version="1.0"):
 
     @call()
     def delete(self, ctx: RequestContext, instance: str, *, force: bool = False) -> None:
-        """Accept the deletion; an operation under way is given up first."""
+        """Accept the deletion; an operation under way is given up first.
+
+        Where deleted servers can be restored for a while, `force` deletes for good.
+        """
+
+    @call()
+    def restore(self, ctx: RequestContext, instance: str) -> None:
+        """Accept to bring a soft-deleted instance back.
+
+        Raises: InstanceInvalidState, InstanceLocked, QuotaExceeded.
+        """
 
     @call(timeout_s=40)
     def console_output(

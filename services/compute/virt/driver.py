@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.errors import NotSupported
 from common.objects.instance import Instance
 from common.objects.resources import Resources
 from common.states import PowerState
@@ -23,6 +24,11 @@ PowerSink = Callable[[str], None]
 
 def never_cancelled() -> None:
     """The checkpoint of an operation that nobody can cancel."""
+
+
+def lacks(ability: str) -> NotSupported:
+    """What a driver raises that cannot do `ability`."""
+    return NotSupported(f"The hypervisor driver of this host cannot {ability}.")
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,44 @@ class Driver(ABC):
         Again: the guest is restarted once more.
         Raises: DomainNotFound when its disks are gone; OperationCancelled.
         """
+
+    def pause(self, instance: Instance) -> PowerState:
+        """Stop the guest's CPUs. Again: they stay stopped. Raises: DomainNotFound, NotSupported."""
+        raise lacks("pause guests")
+
+    def unpause(self, instance: Instance) -> PowerState:
+        """Let the CPUs go on. Again: they go on. Raises: DomainNotFound, NotSupported."""
+        raise lacks("pause guests")
+
+    def suspend(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Save the guest's memory to the host's disk and stop it.
+
+        Again: what is saved stays saved.
+        Raises: DomainNotFound, NotSupported, DiskFull, OperationCancelled.
+        Blocks: for as long as writing the memory takes.
+        """
+        raise lacks("suspend guests")
+
+    def resume(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Let the guest go on from its saved memory; it boots where there is none.
+
+        Again: a guest that runs goes on. Raises: DomainNotFound, NotSupported, OperationCancelled.
+        """
+        raise lacks("suspend guests")
+
+    def trigger_crash_dump(self, instance: Instance) -> PowerState:
+        """Send the guest a non-maskable interrupt. Again: another one.
+
+        Raises: DomainNotFound, NotSupported.
+        """
+        raise lacks("trigger crash dumps")
+
+    def change_password(self, instance: Instance, password: str) -> PowerState:
+        """Set the password of the guest's administrator. Again: the last one holds.
+
+        Raises: DomainNotFound, NotSupported (no agent answers in the guest).
+        """
+        raise lacks("change passwords of guests")
 
     @abstractmethod
     def power_state(self, instance_uuid: str) -> PowerState:

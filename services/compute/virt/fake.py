@@ -210,23 +210,47 @@ class FakeDriver(Driver):
         self._memory.put(self._host, instance.uuid, PowerState.NOSTATE)
 
     def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
-        self.power_state(instance.uuid)
-        self._director.perform("power_on", checkpoint)
-        return self._become(instance.uuid, PowerState.RUNNING)
+        return self._change("power_on", instance, PowerState.RUNNING, checkpoint)
 
     def power_off(
         self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        self.power_state(instance.uuid)
-        self._director.perform("power_off", checkpoint)
-        return self._become(instance.uuid, PowerState.SHUTDOWN)
+        return self._change("power_off", instance, PowerState.SHUTDOWN, checkpoint)
 
     def reboot(
         self, instance: Instance, *, hard: bool, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        self.power_state(instance.uuid)
-        self._director.perform("reboot", checkpoint)
-        return self._become(instance.uuid, PowerState.RUNNING)
+        return self._change("reboot", instance, PowerState.RUNNING, checkpoint)
+
+    def pause(self, instance: Instance) -> PowerState:
+        return self._change("pause", instance, PowerState.PAUSED)
+
+    def unpause(self, instance: Instance) -> PowerState:
+        return self._change("unpause", instance, PowerState.RUNNING)
+
+    def suspend(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        return self._change("suspend", instance, PowerState.SUSPENDED, checkpoint)
+
+    def resume(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        return self._change("resume", instance, PowerState.RUNNING, checkpoint)
+
+    def trigger_crash_dump(self, instance: Instance) -> PowerState:
+        return self._change("trigger_crash_dump", instance)
+
+    def change_password(self, instance: Instance, password: str) -> PowerState:
+        return self._change("change_password", instance)
+
+    def _change(
+        self,
+        operation: str,
+        instance: Instance,
+        to: PowerState | None = None,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Perform `operation` on a guest that is there; `to` None leaves its power as it is."""
+        before = self.power_state(instance.uuid)
+        self._director.perform(operation, checkpoint)
+        return self._become(instance.uuid, before if to is None else to)
 
     def power_state(self, instance_uuid: str) -> PowerState:
         state = self._memory.get(self._host, instance_uuid)

@@ -151,16 +151,28 @@ class Admission:
         if waits_for:
             journal.request_abort(conn, waits_for)
             task.state = State.QUEUED
+        self.record(conn, ctx, task.instance_uuid, action=action, task_uuid=task.uuid)
+        return self._engine.admit(conn, [task])
+
+    def record(
+        self,
+        conn: Connection,
+        ctx: RequestContext,
+        instance: str,
+        *,
+        action: str,
+        task_uuid: str | None = None,
+    ) -> None:
+        """Write an instance action; one without a task is done at once."""
         entry = InstanceAction(
             action=action,
-            instance_uuid=task.instance_uuid,
+            instance_uuid=instance,
             request_id=ctx.request_id,
             user_id=ctx.user_id,
             project_id=ctx.project_id,
             start_time=self._clock.now(),
         )
-        actions.add(conn, [(entry, task.uuid)])
-        return self._engine.admit(conn, [task])
+        actions.add(conn, [(entry, task_uuid)])
 
     def give_up(self, tasks: Iterable[journal.Unfinished]) -> None:
         """Have tasks that wait for a host notice at once; others notice at their next step."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    DateTime,
     Select,
     Text,
     and_,
@@ -235,3 +236,19 @@ def count_on(conn: Connection, host: str) -> int:
     return conn.execute(
         select(func.count()).where(_i.host == host, _i.deleted_at.is_(None))
     ).scalar_one()
+
+
+def marked_before(
+    conn: Connection, vm_state: str, key: str, *, older_than_s: float, most: int
+) -> list[str]:
+    """Instances at rest in `vm_state` whose time `key` in `system_metadata` is that long past."""
+    marked_at = cast(_i.system_metadata[key].astext, DateTime(timezone=True))
+    age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
+    rows = conn.execute(
+        select(_i.uuid)
+        .where(_i.vm_state == vm_state, _i.task_state.is_(None), _i.deleted_at.is_(None))
+        .where(_i.system_metadata.has_key(key), marked_at < func.clock_timestamp() - age)
+        .order_by(marked_at)
+        .limit(most)
+    )
+    return list(rows.scalars())

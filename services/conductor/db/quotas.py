@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, bindparam, cast, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
+from common.states import VmState
 from services.conductor.db.tables import instances, quota_classes, quotas
 
 _q = quotas.c
@@ -43,7 +44,12 @@ _STATE = select(
     func.count().filter(_mine).label("user_instances"),
     cast(func.coalesce(func.sum(_i.vcpus).filter(_mine), 0), BigInteger).label("user_cores"),
     cast(func.coalesce(func.sum(_i.memory_mib).filter(_mine), 0), BigInteger).label("user_ram"),
-).where(_i.project_id == bindparam("of_project"), _i.deleted_at.is_(None))
+).where(
+    _i.project_id == bindparam("of_project"),
+    _i.deleted_at.is_(None),
+    # What waits to be reclaimed does not count: restoring it asks the quota again.
+    _i.vm_state != VmState.SOFT_DELETED,
+)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from common.errors import Invalid
 from common.objects.new_server import ServerFilters
+from common.states import VmState
 from services.conductor.db.tables import instances
 
 _i = instances.c
@@ -80,8 +81,7 @@ def conditions(filters: ServerFilters) -> Iterator[_Any]:
         yield _i.task_state.in_(filters.task_states)
     if filters.locked is not None:
         yield _i.locked_by.is_not(None) if filters.locked else _i.locked_by.is_(None)
-    if filters.deleted is not None:
-        yield _i.deleted_at.is_not(None) if filters.deleted else _i.deleted_at.is_(None)
+    yield from _deleted(filters)
     if filters.metadata:
         yield _i.metadata.contains(literal(filters.metadata, JSONB))
     yield from _tags(filters)
@@ -89,6 +89,19 @@ def conditions(filters: ServerFilters) -> Iterator[_Any]:
         yield _changed_at >= _moment(filters.changes_since)
     if filters.changes_before:
         yield _changed_at <= _moment(filters.changes_before)
+
+
+def _deleted(filters: ServerFilters) -> Iterator[_Any]:
+    if filters.deleted is None:
+        return
+    is_soft = _i.vm_state == VmState.SOFT_DELETED
+    if filters.deleted:
+        gone = _i.deleted_at.is_not(None)
+        yield gone if filters.soft_deleted is False else or_(gone, is_soft)
+        return
+    yield _i.deleted_at.is_(None)
+    if not filters.soft_deleted and VmState.SOFT_DELETED not in filters.vm_states:
+        yield ~is_soft
 
 
 def _tags(filters: ServerFilters) -> Iterator[_Any]:

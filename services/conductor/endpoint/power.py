@@ -20,3 +20,18 @@ class PowerEndpoint(Power):
 
     def reboot(self, ctx: RequestContext, instance: str, *, hard: bool) -> None:
         self._accept.reboot(ctx, instance, hard=hard)
+
+    def pause(self, ctx: RequestContext, instance: str) -> None:
+        self._accept.pause(ctx, instance)
+
+    def unpause(self, ctx: RequestContext, instance: str) -> None:
+        self._accept.unpause(ctx, instance)
+
+    def suspend(self, ctx: RequestContext, instance: str) -> None:
+        self._accept.suspend(ctx, instance)
+
+    def resume(self, ctx: RequestContext, instance: str) -> None:
+        self._accept.resume(ctx, instance)
+
+    def trigger_crash_dump(self, ctx: RequestContext, instance: str) -> None:
+        self._accept.trigger_crash_dump(ctx, instance)

@@ -73,6 +73,10 @@ class ServersEndpoint(Servers):
         """Accept a deletion."""
         self._delete.delete(ctx, instance, force=force)
 
+    def restore(self, ctx: RequestContext, instance: str) -> None:
+        """Accept to bring a soft-deleted instance back."""
+        self._delete.restore(ctx, instance)
+
     # --- the instance itself ---
 
     def get(self, ctx: RequestContext, instance: str, *, any_project: bool = False) -> Instance:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start, stop and reboot: one operation of the host, then the state that it leads to."""
+"""What is done to a guest's power: one operation of the host, then the state that it leads to."""
 
 from typing import Any
 
@@ -116,3 +116,87 @@ class Reboot(PowerFlow):
     def record(self, conn: Connection, task: Task) -> None:
         """Show it as running. Again: cannot be, its commit is also its record."""
         self._rest(conn, task, "reboot", VmState.ACTIVE, PowerState.RUNNING)
+
+
+class Pause(PowerFlow):
+    """Stop an instance's CPUs: PAUSED, or ACTIVE as before with the reason in its action."""
+
+    name = "pause"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.pause, event="compute_pause_instance"),
+            Commit(self.record),
+        )
+
+    def pause(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host stop the CPUs. Again: they stay stopped."""
+        return self._order(conn, task, "pause")
+
+    def record(self, conn: Connection, task: Task) -> None:
+        """Show it as paused. Again: cannot be, its commit is also its record."""
+        self._rest(conn, task, "pause", VmState.PAUSED, PowerState.PAUSED)
+
+
+class Unpause(PowerFlow):
+    """Let a paused instance go on: ACTIVE, or PAUSED as before with the reason in its action."""
+
+    name = "unpause"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.unpause, event="compute_unpause_instance"),
+            Commit(self.record),
+        )
+
+    def unpause(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host let the CPUs go on. Again: they do."""
+        return self._order(conn, task, "unpause")
+
+    def record(self, conn: Connection, task: Task) -> None:
+        """Show it as running. Again: cannot be, its commit is also its record."""
+        self._rest(conn, task, "unpause", VmState.ACTIVE, PowerState.RUNNING)
+
+
+class Suspend(PowerFlow):
+    """Save an instance's memory: SUSPENDED, or ACTIVE as before with the reason in its action."""
+
+    name = "suspend"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.suspend, event="compute_suspend_instance"),
+            Commit(self.record),
+        )
+
+    def suspend(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host save the memory and stop the guest. Again: it stays saved."""
+        return self._order(conn, task, "suspend")
+
+    def record(self, conn: Connection, task: Task) -> None:
+        """Show it as suspended. Again: cannot be, its commit is also its record."""
+        self._rest(conn, task, "suspend", VmState.SUSPENDED, PowerState.SUSPENDED)
+
+
+class Resume(PowerFlow):
+    """Let a suspended instance go on: ACTIVE, or SUSPENDED with the reason in its action."""
+
+    name = "resume"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.resume, event="compute_resume_instance"),
+            Commit(self.record),
+        )
+
+    def resume(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host start the guest from its memory. Again: a running guest goes on."""
+        return self._order(conn, task, "resume")
+
+    def record(self, conn: Connection, task: Task) -> None:
+        """Show it as running. Again: cannot be, its commit is also its record."""
+        self._rest(conn, task, "resume", VmState.ACTIVE, PowerState.RUNNING)

@@ -1,4 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal over a private PostgreSQL."""
 
+import pytest
+
+from tests.functional.journal.world import World
 from tests.functional.postgres import *  # noqa: F403
+
+
+@pytest.fixture
+def world(database):
+    made = World(database)
+    yield made
+    made.runner.stop()

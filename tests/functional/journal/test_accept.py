@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is accepted: rows and task in one commit, the same for the same request, in order."""
 
-import random
 import threading
 
 import pytest
 from sqlalchemy import text
 
-from common.clock import SystemClock
 from common.errors import (
     FlavorNotFound,
     InstanceInvalidState,
@@ -18,120 +16,15 @@ from common.errors import (
 )
 from common.ids import new_uuid
 from common.objects.image import ImageMeta
-from common.objects.new_server import NewServers
-from common.objects.operation import OperationReport
-from common.objects.request_spec import Candidate, Selection
 from common.objects.resources import Resources
-from common.rpc.scheduler import Scheduler
 from services.conductor import claims
-from services.conductor.accept.admission import Admission
-from services.conductor.accept.create import Create
-from services.conductor.accept.delete import AcceptDelete
-from services.conductor.accept.power import AcceptPower
-from services.conductor.db import compute_nodes, flavors, instances, journal, power
-from services.conductor.db.journal import Lease
-from services.conductor.journal import crashpoints
-from services.conductor.journal.engine import Engine
-from services.conductor.journal.runner import Runner
-from services.conductor.journal.stepper import Patience, Stepper
-from services.conductor.quota import Quota
-from services.conductor.tasks.boot import Boot
-from services.conductor.tasks.delete import Delete
-from services.conductor.tasks.ground import Ground, Limits
-from services.conductor.tasks.power import Reboot, Start, Stop
-from tests.functional.db.rows import TINY, add_hosts, caller, make_report
+from services.conductor.db import compute_nodes, instances, journal, power
+from tests.functional.db.rows import TINY, caller
 from tests.functional.db.test_quota import OPTIONS
-from tests.functional.journal.toy import Hosts
+from tests.functional.journal.world import ADMIN, MEMBER, OneHost, request
 from tests.functional.rabbitmq import wait_until
 
 pytestmark = pytest.mark.functional
-
-MEMBER, ADMIN = caller(), caller(project_id="admins", is_admin=True)
-
-
-class OneHost(Scheduler):
-    """Always the same host; `reason` when it has none."""
-
-    def __init__(self):
-        self.report = make_report("host1")
-        self.reason = ""
-
-    def select(self, ctx, spec):
-        if self.reason:
-            return Selection(candidates=((),), reason=self.reason)
-        candidate = Candidate(host_uuid=self.report.uuid, host="host1", node="host1")
-        return Selection(candidates=((candidate,),))
-
-
-class World:
-    """A conductor without a bus: a test is its scheduler and its hosts."""
-
-    def __init__(self, database):
-        self.database = database
-        self.scheduler, self.hosts = OneHost(), Hosts()
-        add_hosts(database, self.scheduler.report)
-        with database.begin() as conn:
-            flavors.add(conn, TINY)
-        ground = Ground(
-            scheduler=self.scheduler, ports=None, hosts_changed=lambda _: None, limits=Limits(),
-            clock=SystemClock(), new_uuid=new_uuid,
-        )  # fmt: skip
-        flows = {f.name: f(ground) for f in (Boot, Delete, Start, Stop, Reboot)}
-        lease = Lease("me#1", 30, 10)
-        self.runner = Runner(database, lease, threads=2)
-        self.engine = Engine(
-            database,
-            Stepper(flows, clock=SystemClock(), rng=random.Random(1), patience=Patience()),
-            self.hosts, lease, crashpoints.none(), self.runner.put,
-        )  # fmt: skip
-        self.runner.start(self.engine.run)
-        self.create = Create(
-            database, self.engine, Quota(OPTIONS), clock=SystemClock(), new_uuid=new_uuid
-        )
-        admission = Admission(
-            database, self.engine, self.runner,
-            clock=SystemClock(), new_uuid=new_uuid, down_after_s=60,
-        )  # fmt: skip
-        self.power, self.delete = AcceptPower(admission), AcceptDelete(admission).delete
-
-    def boot(self, **values):
-        """Ask for a server; answer as its host."""
-        created = self.create(MEMBER, request(**values))
-        self.report("build")
-        return created.uuids[0]
-
-    def report(self, method, power_state=1, error=None):
-        """The host reports its next operation, which is `method`."""
-        wait_until(lambda: bool(self.hosts.sent), f"{method} was sent")
-        operation = self.hosts.sent.pop(0)
-        assert operation.method == method
-        self.engine.reported(
-            OperationReport(
-                operation_id=operation.id, host="host1", result={"power_state": power_state},
-                error=error.to_wire() if error else None,
-            )
-        )  # fmt: skip
-        return operation
-
-    def get(self, uuid):
-        with self.database.begin() as conn:
-            return instances.get_even_deleted(conn, uuid, down_after_s=60)
-
-    def scalars(self, query):
-        with self.database.begin() as conn:
-            return list(conn.execute(text(query)).scalars())
-
-
-@pytest.fixture
-def world(database):
-    made = World(database)
-    yield made
-    made.runner.stop()
-
-
-def request(**values):
-    fields = {"uuids": (new_uuid(),), "name": "web", "flavorid": "1", "reservation_id": "r-1"}
-    return NewServers(**{**fields, "image": ImageMeta(id="i"), **values})
 
 
 def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):

@@ -10,6 +10,8 @@ import pytest
 
 from common import config
 from common.policy import Policy
+from common.rpc.conductor.guest import Guest
+from common.rpc.conductor.state import State
 from services.api.app import AppOptions, make_app
 from services.api.routes import Parts
 from tests import factories
@@ -23,6 +25,8 @@ def parts() -> Parts:
     return Parts(
         servers=conductor.MemoryServers(),
         power=conductor.MemoryPower(),
+        guest=Guest.client(conductor.NOBODY),
+        state=State.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),

@@ -161,6 +161,23 @@ STOP = Body.of("stop", "os-stop", ANYTHING)
 REBOOT = Body.of("reboot", "reboot", Record([
     Field("type", enum("HARD", "Hard", "hard", "SOFT", "Soft", "soft")),
 ]))  # fmt: skip
+PAUSE = Body.of("pause", "pause", ANYTHING)
+UNPAUSE = Body.of("unpause", "unpause", ANYTHING)
+SUSPEND = Body.of("suspend", "suspend", ANYTHING)
+RESUME = Body.of("resume", "resume", ANYTHING)
+TRIGGER_CRASH_DUMP = Body.of("trigger-crash-dump", "trigger_crash_dump", NULL)
+LOCK = Body.of("lock", "lock", Changing((
+    ("2.1", ANYTHING),
+    ("2.73", Record([_optional("locked_reason", string(1, 255))], null=True)),
+)))  # fmt: skip
+UNLOCK = Body.of("unlock", "unlock", ANYTHING)
+RESET_STATE = Body.of("reset-state", "os-resetState", Record([
+    Field("state", enum("active", "error")),
+]))  # fmt: skip
+INJECT_NETWORK_INFO = Body.of("inject-network-info", "injectNetworkInfo", ANYTHING)
+CHANGE_PASSWORD = Body.of("change-password", "changePassword", Record([Field("adminPass", TEXT)]))
+FORCE_DELETE = Body.of("force-delete", "forceDelete", ANYTHING)
+RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([
     _optional("length", integer(-1, texts=True, null=True, pattern="^-?[0-9]+$")),
 ]))  # fmt: skip

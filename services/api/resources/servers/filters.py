@@ -123,6 +123,7 @@ def server_filters(call: ApiCall, *, operation: str) -> ServerFilters | None:
         vm_states=tuple(sorted(vm_states or ())),
         task_states=tuple(sorted(task_states or ())),
         deleted=_deleted(call, query, vm_states, has_period=bool(since or before)),
+        soft_deleted=_soft_deleted(call, query),
         changes_since=since,
         changes_before=before,
         sort=_sort(call),
@@ -191,6 +192,12 @@ def _deleted(
     if asked is not None and call.caller.is_admin:
         return asked.lower() in _YES
     return None if has_period else False
+
+
+def _soft_deleted(call: ApiCall, query: dict[str, list[str]]) -> bool | None:
+    """Whether soft-deleted servers are asked for; None when nothing is said of them."""
+    asked = single(query, "soft_deleted")
+    return None if asked is None or not call.caller.is_admin else asked.lower() in _YES
 
 
 def _locked(query: dict[str, list[str]]) -> bool | None:

@@ -140,6 +140,48 @@ class LibvirtDriver(Driver):
                     power.cut(domain)
         return self._restart(instance, checkpoint)
 
+    def pause(self, instance: Instance) -> PowerState:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            return power.pause(self._domain(instance.uuid))
+
+    def unpause(self, instance: Instance) -> PowerState:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            return power.unpause(self._domain(instance.uuid))
+
+    def suspend(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            return power.save(self._domain(instance.uuid))
+
+    def resume(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        domain = self._find(instance.uuid)
+        if domain is None:
+            return self._restart(instance, checkpoint)
+
+        def start() -> None:
+            # libvirt itself goes on from a saved memory where there is one.
+            with libvirt_speaks(instance.uuid, self._settings.host):
+                power.start(domain)
+
+        wait_s = self._settings.bridge_wait_s
+        vifs.start_when_plugged(start, instance.vifs, wait_s=wait_s, checkpoint=checkpoint)
+        return self.power_state(instance.uuid)
+
+    def trigger_crash_dump(self, instance: Instance) -> PowerState:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            domain = self._domain(instance.uuid)
+            domain.injectNMI()
+            return power.state_of(domain)
+
+    def change_password(self, instance: Instance, password: str) -> PowerState:
+        properties = instance.image.properties if instance.image else {}
+        user = properties.get("os_admin_user") or (
+            "Administrator" if properties.get("os_type") == "windows" else "root"
+        )
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            domain = self._domain(instance.uuid)
+            power.set_password(domain, user, password)
+            return power.state_of(domain)
+
     def power_state(self, instance_uuid: str) -> PowerState:
         with libvirt_speaks(instance_uuid, self._settings.host):
             return power.state_of(self._domain(instance_uuid))

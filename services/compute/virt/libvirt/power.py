@@ -6,6 +6,7 @@ from typing import Any
 
 import libvirt
 
+from common.errors import NotSupported
 from common.states import PowerState
 from services.compute.virt.driver import Checkpoint
 
@@ -19,6 +20,11 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.SUSPENDED,
 }
+_NO_AGENT = (
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+)
 _LOOK_S = 0.2
 # A guest that still boots does not hear the first press of its power button.
 _PRESS_AGAIN_S = 8
@@ -80,6 +86,37 @@ def cut(domain: Any) -> None:
             time.sleep(1)
         else:
             return
+
+
+def pause(domain: Any) -> PowerState:
+    """Stop its CPUs. Again: they stay stopped. Raises: libvirtError."""
+    if state_of(domain) is not PowerState.PAUSED:
+        domain.suspend()
+    return state_of(domain)
+
+
+def unpause(domain: Any) -> PowerState:
+    """Let its CPUs go on. Again: they do. Raises: libvirtError."""
+    if state_of(domain) is PowerState.PAUSED:
+        domain.resume()
+    return state_of(domain)
+
+
+def save(domain: Any) -> PowerState:
+    """Write its memory to disk and stop it. Again: it stays so. Raises: libvirtError."""
+    if not is_off(domain):
+        domain.managedSave(0)
+    return state_of(domain)
+
+
+def set_password(domain: Any, user: str, password: str) -> None:
+    """Have the guest's agent do it. Raises: NotSupported (no agent answers), libvirtError."""
+    try:
+        domain.setUserPassword(user, password, 0)
+    except libvirt.libvirtError as refused:
+        if refused.get_error_code() in _NO_AGENT:
+            raise NotSupported("No QEMU guest agent answers in the guest.") from refused
+        raise
 
 
 def _press(domain: Any) -> None:

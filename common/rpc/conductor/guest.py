@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guest: what is done to the software inside an instance."""
+
+from common.context import RequestContext
+from common.rpc.conductor import TOPIC
+from common.rpc.interface import Interface, call
+
+
+class Guest(Interface, topic=TOPIC, namespace="guest", version="1.0"):
+    """Each raises: InstanceNotFound, InstanceLocked.
+
+    1.0  first release
+    """
+
+    @call()
+    def change_password(self, ctx: RequestContext, instance: str, *, password: str) -> None:
+        """Accept a new password of the guest's administrator.
+
+        Raises: InstanceInvalidState, InstanceNotReady.
+        """
+
+    @call()
+    def inject_network_info(self, ctx: RequestContext, instance: str) -> None:
+        """Nothing but the checks: guests read their networks from metadata and config drive."""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions on servers through real HTTP: codes, states on the way, and who may."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.functional.api.conftest import Call
+from tests.functional.cloud import Cloud
+from tests.functional.rabbitmq import wait_until
+
+Act = Callable[..., requests.Response]
+
+
+@pytest.fixture
+def server(cloud: Cloud) -> Iterator[str]:
+    """A server of the demo project that runs; gone after the test."""
+    demo = cloud.connect()
+    image = next(iter(demo.image.images()))
+    made = demo.compute.create_server(
+        name="s", flavor_id="1", image_id=image.id, networks="none", wait=False
+    )
+    demo.compute.wait_for_server(made, wait=30, interval=0.1)
+    yield made.id
+    cloud.faults()
+    admin = cloud.connect("admin")
+    admin.compute.post(f"/servers/{made.id}/action", json={"forceDelete": None})
+
+
+@pytest.fixture
+def act(cloud: Cloud, server: str) -> Act:
+    """Performs an action as the owner."""
+    session = requests.Session()
+    session.headers["X-Auth-Token"] = cloud.connect().auth_token
+
+    def perform(body: dict[str, Any], *, version: str = "2.104") -> requests.Response:
+        return session.post(
+            f"{cloud.compute_url}/v2.1/servers/{server}/action", json=body, timeout=30,
+            headers={"OpenStack-API-Version": f"compute {version}"},
+        )  # fmt: skip
+
+    return perform
+
+
+@pytest.fixture
+def show(call: Call, server: str) -> Callable[[], dict[str, Any]]:
+    return lambda: call("GET", f"/servers/{server}").json()["server"]
+
+
+def until(show: Callable[[], dict[str, Any]], status: str) -> dict[str, Any]:
+    """The server once it rests with this status."""
+
+    def there() -> bool:
+        found = show()
+        return found["status"] == status and found["OS-EXT-STS:task_state"] is None
+
+    wait_until(there, f"the server is {status}")
+    return show()
+
+
+def test_a_server_is_paused_suspended_and_goes_on(act: Act, show):
+    for action, status, power in (
+        ("pause", "PAUSED", 3), ("unpause", "ACTIVE", 1),
+        ("suspend", "SUSPENDED", 7), ("resume", "ACTIVE", 1),
+    ):  # fmt: skip
+        assert act({action: None}).status_code == 202
+        assert until(show, status)["OS-EXT-STS:power_state"] == power
+    assert act({"unpause": None}).status_code == 409
+
+
+def test_a_locked_server_says_why_and_refuses(act: Act, call: Call, server: str, show):
+    assert act({"lock": {"locked_reason": "mine"}}, version="2.72").status_code == 202
+    assert show()["locked_reason"] is None
+    assert act({"unlock": None}).status_code == 202
+    assert act({"lock": {"locked_reason": "mine"}}).status_code == 202
+    assert (show()["locked"], show()["locked_reason"]) == (True, "mine")
+
+    refused = act({"pause": None})
+    assert refused.status_code == 409
+    assert refused.json()["conflictingRequest"]["message"] == f"Instance {server} is locked"
+    assert act({"unlock": None}).status_code == 202
+
+    assert call("POST", f"/servers/{server}/action", json={"lock": None}).status_code == 202
+    theirs = act({"unlock": None})
+    assert theirs.status_code == 403
+    assert "unlock_override" in theirs.text
+
+
+def test_an_administrator_resets_a_state(act: Act, call: Call, server: str, show):
+    assert act({"os-resetState": {"state": "error"}}).status_code == 403
+    path = f"/servers/{server}/action"
+    assert call("POST", path, json={"os-resetState": {"state": "error"}}).status_code == 202
+    assert show()["status"] == "ERROR"
+    assert call("POST", path, json={"os-resetState": {"state": "active"}}).status_code == 202
+    assert show()["status"] == "ACTIVE"
+    assert call("POST", path, json={"injectNetworkInfo": None}).status_code == 202
+    assert call("POST", path, json={"resetNetwork": None}).status_code == 410
+
+
+def test_a_refused_action_leaves_its_reason_among_the_actions(
+    cloud: Cloud, act: Act, call: Call, server: str, show
+):
+    cloud.faults(faults=["change_password:1:NotSupported"])
+    answer = act({"changePassword": {"adminPass": "s3cret"}})
+    assert answer.status_code == 202
+    until(show, "ACTIVE")
+
+    found = call(
+        "GET", f"/servers/{server}/os-instance-actions/{answer.headers['x-openstack-request-id']}"
+    ).json()["instanceAction"]
+
+    assert (found["action"], found["message"] is not None) == ("changePassword", True)
+    assert found["events"][0]["result"] == "Error"
+    assert "by order of the configuration" in found["events"][0]["details"]
+
+
+def test_a_crash_dump_is_triggered_from_2_17(act: Act):
+    assert act({"trigger_crash_dump": None}, version="2.16").status_code == 404
+    assert act({"trigger_crash_dump": None}, version="2.17").status_code == 202
+
+
+def test_a_server_is_deleted_by_force_and_restored_only_when_soft_deleted(
+    act: Act, call: Call, server: str
+):
+    assert act({"restore": None}).status_code == 409
+    assert act({"forceDelete": None}).status_code == 202
+    wait_until(lambda: call("GET", f"/servers/{server}").status_code == 404, "it is gone")

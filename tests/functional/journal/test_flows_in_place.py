@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows that change an instance where it is: how each ends, whatever becomes of its host step."""
+
+import pytest
+from sqlalchemy import text
+
+from common.errors import HypervisorError, InstanceInvalidState
+from common.objects.action import InstanceAction
+from services.conductor.db import actions
+from tests.functional.journal.world import ADMIN, MEMBER, RECLAIM_AFTER_S
+from tests.functional.rabbitmq import wait_until
+
+pytestmark = pytest.mark.functional
+
+REFUSED = HypervisorError(reason="not today")
+
+
+def states(world, uuid):
+    found = world.get(uuid)
+    return found.vm_state, found.task_state
+
+
+def last_action(world, uuid) -> InstanceAction:
+    with world.database.begin() as conn:
+        return actions.list_actions(conn, uuid)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "verb", "during", "after", "power_state"),
+    [
+        (None, "pause", "pausing", "paused", 3),
+        ("pause", "unpause", "unpausing", "active", 1),
+        (None, "suspend", "suspending", "suspended", 7),
+        ("suspend", "resume", "resuming", "active", 1),
+    ],
+)
+def test_a_power_action_ends_as_asked_or_as_before_with_its_reason(
+    world, before, verb, during, after, power_state
+):
+    uuid = world.boot()
+    if before:
+        getattr(world.power, before)(MEMBER, uuid)
+        world.report(before)
+    at_first = states(world, uuid)
+
+    getattr(world.power, verb)(MEMBER, uuid)
+    assert states(world, uuid) == (at_first[0], during)
+    world.report(verb, error=REFUSED)
+    assert states(world, uuid) == at_first
+    assert "not today" in last_action(world, uuid).message
+
+    getattr(world.power, verb)(MEMBER, uuid)
+    world.report(verb, power_state=power_state)
+    assert states(world, uuid) == (after, None)
+    assert world.get(uuid).power_state == power_state
+    assert last_action(world, uuid).message is None
+
+
+def test_a_soft_deleted_server_is_restored(world):
+    uuid = world.boot()
+    world.soft.delete(MEMBER, uuid)
+    assert states(world, uuid) == ("active", "soft-deleting")
+    world.soft.delete(MEMBER, uuid)
+    world.report("power_off", power_state=4)
+    assert states(world, uuid) == ("soft-delete", None)
+    assert last_action(world, uuid).action == "delete"
+
+    world.soft.restore(MEMBER, uuid)
+    world.report("power_on")
+
+    assert states(world, uuid) == ("active", None)
+    assert world.get(uuid).system_metadata == {"networks": "none"}
+    with pytest.raises(InstanceInvalidState):
+        world.soft.restore(MEMBER, uuid)
+
+
+def test_a_soft_deleted_server_is_reclaimed_when_its_time_is_up(world):
+    uuid = world.boot()
+    world.soft.delete(MEMBER, uuid)
+    world.report("power_off", power_state=4)
+    world.soft.reclaim()
+    assert not world.hosts.sent
+
+    with world.database.begin() as conn:
+        conn.execute(text(
+            "UPDATE instances SET system_metadata = system_metadata || jsonb_build_object("
+            f"'soft_deleted_at', (now() - interval '{RECLAIM_AFTER_S + 1} s')::text)"
+        ))  # fmt: skip
+    world.soft.reclaim()
+    world.report("destroy")
+
+    assert world.get(uuid).deleted
+    assert world.scalars("SELECT count(*) FROM allocations") == [0]
+
+
+def test_a_soft_delete_that_interrupts_and_fails_says_so(world):
+    uuid = world.boot()
+    world.power.suspend(MEMBER, uuid)
+    wait_until(lambda: bool(world.hosts.sent), "suspend was sent")
+    world.hosts.sent.clear()
+
+    world.soft.delete(MEMBER, uuid)
+    world.report("power_off", error=REFUSED)
+
+    assert states(world, uuid) == ("error", None)
+    assert "not today" in world.get(uuid).fault.message
+
+
+def test_forced_deletion_takes_the_place_of_a_soft_one(world):
+    uuid = world.boot()
+    world.soft.delete(MEMBER, uuid)
+    wait_until(lambda: bool(world.hosts.sent), "power_off was sent")
+    world.hosts.sent.clear()
+
+    world.soft.delete(MEMBER, uuid, force=True)
+    world.report("destroy")
+
+    assert world.get(uuid).deleted
+
+
+def test_a_reset_state_ends_what_is_under_way_and_stays(world):
+    uuid = world.boot()
+    world.power.stop(MEMBER, uuid)
+    wait_until(lambda: bool(world.hosts.sent), "power_off was sent")
+
+    world.state.reset_state(ADMIN, uuid, "error")
+
+    assert states(world, uuid) == ("error", None)
+    wait_until(lambda: bool(world.hosts.cancelled), "the host was told")
+    assert world.scalars("SELECT count(*) FROM tasks WHERE state = 'waiting'") == [0]
+    assert states(world, uuid) == ("error", None)
+
+
+def test_the_owner_does_not_replace_a_lock_of_somebody_else(world):
+    uuid = world.boot()
+    world.state.lock(ADMIN, uuid, "maintenance")
+    world.state.lock(MEMBER, uuid, "mine")
+
+    found = world.get(uuid)
+
+    assert (found.locked_by, found.locked_reason) == ("admin", "maintenance")
+    world.state.unlock(MEMBER, uuid)
+    assert world.get(uuid).locked_by is None
