@@ -79,3 +79,8 @@ class Instance(Versioned, frozen=True, kw_only=True):
     deleted: bool = False
     host_status: str | None = None
     scheduler_hints: dict[str, list[str]] = {}
+
+    @property
+    def is_volume_backed(self) -> bool:
+        """Whether the disk that it boots from is a volume."""
+        return any(d.boot_index == 0 and d.destination == "volume" for d in self.block_devices)

@@ -7,6 +7,7 @@ instance, and end in a report to the conductor (`Reports.operation_done`).
 """
 
 from common.context import RequestContext
+from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.rpc.interface import Interface, call, cast
 
@@ -62,6 +63,28 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
     @cast()
     def resume(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
         """Let the guest go on from its saved memory."""
+
+    @cast()
+    def rescue(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image: ImageMeta
+    ) -> None:
+        """Start the guest from a disk made of `image`, its own disks beside it."""
+
+    @cast()
+    def unrescue(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Start the guest from its own disk again and remove the rescue disk."""
+
+    @cast()
+    def rebuild(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        preserve_ephemeral: bool = False,
+    ) -> None:
+        """Make disks and guest anew from the image that `instance` has now, and start it."""
 
     @cast()
     def trigger_crash_dump(

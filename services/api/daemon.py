@@ -31,6 +31,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
+    from common.rpc.conductor.repair import Repair
     from common.rpc.conductor.servers import Servers
     from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
@@ -52,6 +53,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         power=Power.client(bus),
         guest=Guest.client(bus),
         state=State.client(bus),
+        repair=Repair.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

@@ -12,6 +12,7 @@ from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
+from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.servers import Servers as ServersRpc
 from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
@@ -35,6 +36,7 @@ from services.api.resources.servers.actions.console import ConsoleActions
 from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
 from services.api.resources.servers.actions.power import PowerActions
+from services.api.resources.servers.actions.repair import RepairActions
 from services.api.resources.servers.actions.state import StateActions
 
 
@@ -46,6 +48,7 @@ class Parts:
     power: Power
     guest: Guest
     state: State
+    repair: Repair
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -91,6 +94,7 @@ def _servers(parts: Parts) -> Iterator[Route]:
         GuestActions(parts.guest),
         StateActions(parts.state, servers),
         DeletionActions(servers),
+        RepairActions(parts.repair, parts.lookups, show_password=parts.show_password),
     )
     one = "/servers/{server_id}"
     yield Route("/servers", many)

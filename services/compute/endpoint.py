@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.context import RequestContext
+from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.operation import Operation
 from common.rpc.compute import Compute
@@ -70,6 +71,32 @@ class ComputeEndpoint(Compute):
     def resume(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
         request = Request(op, host, instance.uuid, "resume")
         self._start(ctx, request, lambda driver, checkpoint: driver.resume(instance, checkpoint))
+
+    def rescue(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image: ImageMeta
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.rescue(instance, image, checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "rescue"), deed)
+
+    def unrescue(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "unrescue")
+        self._start(ctx, request, lambda driver, checkpoint: driver.unrescue(instance, checkpoint))
+
+    def rebuild(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        preserve_ephemeral: bool = False,
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.rebuild(instance, checkpoint, preserve_ephemeral=preserve_ephemeral)
+
+        self._start(ctx, Request(op, host, instance.uuid, "rebuild"), deed)
 
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance

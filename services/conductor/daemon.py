@@ -32,6 +32,7 @@ from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.power import AcceptPower
+from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.state import AcceptState
 from services.conductor.chores import Chores
 from services.conductor.db import journal, revisions, services
@@ -44,6 +45,7 @@ from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
+from services.conductor.endpoint.repair import RepairEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
 from services.conductor.endpoint.state import StateEndpoint
@@ -61,6 +63,8 @@ from services.conductor.tasks.delete import Delete
 from services.conductor.tasks.ground import Ground, Limits
 from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
 from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
+from services.conductor.tasks.rebuild import Rebuild
+from services.conductor.tasks.rescue import Rescue, Unrescue
 from services.conductor.tasks.soft_delete import Restore, SoftDelete
 
 LOG = logging.getLogger(__name__)
@@ -71,7 +75,7 @@ _MISSED_HEARTBEATS = 3  # of all conductors: then nobody hears anybody
 FLOWS = (
     Boot, Delete, SoftDelete, Restore,
     Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
-    ChangePassword, TriggerCrashDump,
+    ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
 )  # fmt: skip
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
@@ -161,16 +165,18 @@ class ConductorDaemon:
         self._chores = Chores(
             [delete.reclaim], interval_s=options.chores_interval_s, rng=random.Random()
         )
+        servers = ServersEndpoint(
+            self._database, create, delete, quota,
+            compute_of=lambda server: Compute.client(self._bus, server),
+            events_of=journal.events_of,
+            down_after_s=options.host_down_after_s,
+        )  # fmt: skip
         endpoints = [
-            ServersEndpoint(
-                self._database, create, delete, quota,
-                compute_of=lambda server: Compute.client(self._bus, server),
-                events_of=journal.events_of,
-                down_after_s=options.host_down_after_s,
-            ),
+            servers,
             PowerEndpoint(AcceptPower(admission)),
             GuestEndpoint(AcceptGuest(admission)),
             StateEndpoint(AcceptState(admission)),
+            RepairEndpoint(AcceptRepair(admission, quota), servers),
             CatalogEndpoint(self._database, quota),
             HostsEndpoint(
                 self._database, self._deltas, self._heartbeats,

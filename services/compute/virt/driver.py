@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import NotSupported
+from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.resources import Resources
 from common.states import PowerState
@@ -141,6 +142,43 @@ class Driver(ABC):
         Again: a guest that runs goes on. Raises: DomainNotFound, NotSupported, OperationCancelled.
         """
         raise lacks("suspend guests")
+
+    def rescue(
+        self, instance: Instance, image: ImageMeta, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """Start the guest from a disk made of `image`, with its own disks beside it.
+
+        Again: a rescue disk that is there is kept, the guest is started anew.
+        Raises: DomainNotFound, NotSupported, ImageNotFound, ImageUnacceptable, DiskFull,
+        Unavailable (the image service), OperationCancelled; then `unrescue` brings it back.
+        Blocks: for the download of the image.
+        """
+        raise lacks("rescue guests")
+
+    def unrescue(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Start the guest from its own disk again and remove the rescue disk.
+
+        Again: a guest without a rescue disk is started anew.
+        Raises: DomainNotFound, NotSupported, OperationCancelled.
+        """
+        raise lacks("rescue guests")
+
+    def rebuild(
+        self,
+        instance: Instance,
+        checkpoint: Checkpoint = never_cancelled,
+        *,
+        preserve_ephemeral: bool = False,
+    ) -> PowerState:
+        """Make disks and guest anew from the image that `instance` has now, and start it.
+
+        Again: once more, from the beginning. Raises: what `build` raises, and NotSupported.
+        Blocks: for the download of the image.
+        """
+        if preserve_ephemeral:
+            raise lacks("keep ephemeral disks when it rebuilds a guest")
+        self.destroy(instance)
+        return self.build(instance, checkpoint)
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         """Send the guest a non-maskable interrupt. Again: another one.

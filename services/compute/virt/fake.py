@@ -17,6 +17,7 @@ from typing import Any
 
 from common import errors
 from common.errors import DomainNotFound, HypervisorError, KilonovaError
+from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.resources import Resources
 from common.states import PowerState
@@ -233,6 +234,24 @@ class FakeDriver(Driver):
 
     def resume(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
         return self._change("resume", instance, PowerState.RUNNING, checkpoint)
+
+    def rescue(
+        self, instance: Instance, image: ImageMeta, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        return self._change("rescue", instance, PowerState.RUNNING, checkpoint)
+
+    def unrescue(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        return self._change("unrescue", instance, PowerState.RUNNING, checkpoint)
+
+    def rebuild(
+        self,
+        instance: Instance,
+        checkpoint: Checkpoint = never_cancelled,
+        *,
+        preserve_ephemeral: bool = False,
+    ) -> PowerState:
+        self._director.perform("rebuild", checkpoint)
+        return self._become(instance.uuid, PowerState.RUNNING)
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         return self._change("trigger_crash_dump", instance)

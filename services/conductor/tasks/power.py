@@ -28,12 +28,15 @@ class PowerFlow(Flow):
         self, conn: Connection, task: Task, method: str, *, more_s: float = 0, **arguments: Any
     ) -> HostStep:
         instance: Instance = self._ground.instance(conn, task)
-        if instance.host is None:
-            raise InstanceNotReady(instance=instance.uuid)
         deadline_s = self._ground.limits.operation_timeout_s + more_s
         return self._ground.order(
-            conn, method, instance, host=instance.host, deadline_s=deadline_s, **arguments
+            conn, method, instance, host=self._host(instance), deadline_s=deadline_s, **arguments
         )
+
+    def _host(self, instance: Instance) -> str:
+        if instance.host is None:
+            raise InstanceNotReady(instance=instance.uuid)
+        return instance.host
 
     def _rest(
         self, conn: Connection, task: Task, step: str, vm_state: VmState, default: PowerState

@@ -127,3 +127,25 @@ def test_a_server_is_deleted_by_force_and_restored_only_when_soft_deleted(
     assert act({"restore": None}).status_code == 409
     assert act({"forceDelete": None}).status_code == 202
     wait_until(lambda: call("GET", f"/servers/{server}").status_code == 404, "it is gone")
+
+
+def test_a_server_is_rescued_and_comes_back(cloud: Cloud, act: Act, show):
+    answer = act({"rescue": {"adminPass": "s3cret"}})
+    assert (answer.status_code, answer.json()) == (200, {"adminPass": "s3cret"})
+    until(show, "RESCUE")
+    missing = {"rescue_image_ref": "99999999-9999-4999-8999-999999999999"}
+    assert act({"rescue": missing}).status_code == 400
+    assert act({"unrescue": None}).status_code == 202
+    until(show, "ACTIVE")
+
+
+def test_a_rebuild_answers_with_the_server_as_it_will_be(act: Act, show):
+    image = show()["image"]["id"]
+
+    answer = act({"rebuild": {"imageRef": image, "name": "again"}})
+
+    server = answer.json()["server"]
+    assert (server["name"], server["status"]) == ("again", "REBUILD")
+    assert len(server["adminPass"]) == 12
+    assert answer.headers["Location"].endswith(server["id"])
+    until(show, "ACTIVE")

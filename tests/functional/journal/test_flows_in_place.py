@@ -6,6 +6,8 @@ from sqlalchemy import text
 
 from common.errors import HypervisorError, InstanceInvalidState
 from common.objects.action import InstanceAction
+from common.objects.image import ImageMeta
+from common.objects.rebuild import NewContent
 from services.conductor.db import actions
 from tests.functional.journal.world import ADMIN, MEMBER, RECLAIM_AFTER_S
 from tests.functional.rabbitmq import wait_until
@@ -141,3 +143,63 @@ def test_the_owner_does_not_replace_a_lock_of_somebody_else(world):
     assert (found.locked_by, found.locked_reason) == ("admin", "maintenance")
     world.state.unlock(MEMBER, uuid)
     assert world.get(uuid).locked_by is None
+
+
+def test_a_rescued_server_comes_back(world):
+    uuid = world.boot()
+    world.repair.rescue(MEMBER, uuid, "s3cret", ImageMeta(id="r"), volume_backed=True)
+    assert states(world, uuid) == ("active", "rescuing")
+    order = world.report("rescue")
+    assert '"r"' in order.payload
+    assert states(world, uuid) == ("rescued", None)
+
+    world.repair.unrescue(MEMBER, uuid)
+    world.report("unrescue")
+
+    assert states(world, uuid) == ("active", None)
+
+
+def test_a_rescue_that_fails_brings_the_guest_back(world):
+    uuid = world.boot()
+    world.repair.rescue(MEMBER, uuid, "s3cret", None, volume_backed=True)
+
+    world.report("rescue", error=REFUSED)
+    world.report("unrescue")
+
+    assert states(world, uuid) == ("active", None)
+    assert "not today" in last_action(world, uuid).message
+
+
+@pytest.mark.parametrize(("first", "after"), [(None, "active"), ("stop", "stopped")])
+def test_a_rebuilt_server_is_what_it_was_on_another_image(world, first, after):
+    uuid = world.boot()
+    if first:
+        world.power.stop(MEMBER, uuid)
+        world.report("power_off", power_state=4)
+    content = NewContent(
+        image=ImageMeta(id="other"), changes={"name": "new", "metadata": {"k": "v"}}
+    )
+
+    world.repair.rebuild(MEMBER, uuid, content)
+    assert states(world, uuid)[1] == "rebuilding"
+    world.report("rebuild")
+    if first:
+        world.report("power_off", power_state=4)
+
+    found = world.get(uuid)
+    assert (found.vm_state, found.task_state, found.image.id) == (after, None, "other")
+    assert (found.name, found.metadata, found.hostname) == ("new", {"k": "v"}, "web")
+    assert world.scalars("SELECT count(*) FROM allocations") == [1]
+
+
+def test_a_rebuild_that_fails_ends_in_an_error_that_can_be_rebuilt(world):
+    uuid = world.boot()
+    world.repair.rebuild(MEMBER, uuid, NewContent(image=ImageMeta(id="other")))
+
+    world.report("rebuild", error=REFUSED)
+
+    assert states(world, uuid) == ("error", None)
+    assert "not today" in world.get(uuid).fault.message
+    world.repair.rebuild(MEMBER, uuid, NewContent(image=ImageMeta(id="good")))
+    world.report("rebuild")
+    assert states(world, uuid) == ("active", None)

@@ -16,6 +16,7 @@ from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.power import AcceptPower
+from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.state import AcceptState
 from services.conductor.daemon import FLOWS
 from services.conductor.db import flavors, instances
@@ -79,6 +80,7 @@ class World:
         )  # fmt: skip
         self.power, self.state = AcceptPower(admission), AcceptState(admission)
         self.delete = AcceptDelete(admission, quota).delete
+        self.repair = AcceptRepair(admission, quota)
         self.soft = AcceptDelete(admission, quota, reclaim_after_s=RECLAIM_AFTER_S)
 
     def boot(self, **values):

@@ -11,6 +11,7 @@ import pytest
 from common import config
 from common.policy import Policy
 from common.rpc.conductor.guest import Guest
+from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.state import State
 from services.api.app import AppOptions, make_app
 from services.api.routes import Parts
@@ -27,6 +28,7 @@ def parts() -> Parts:
         power=conductor.MemoryPower(),
         guest=Guest.client(conductor.NOBODY),
         state=State.client(conductor.NOBODY),
+        repair=Repair.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),

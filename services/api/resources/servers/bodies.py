@@ -37,6 +37,7 @@ _METADATA = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255))
 _ONE_ITEM = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255), least=1, most=1)
 _DISK_CONFIG = enum("AUTO", "MANUAL")
 _DESCRIPTION = string(0, 255, form="printable_or_empty", null=True)
+_CERTIFICATES = Array(string(1), least=1, most=50, unique=True, null=True)
 _COUNT = integer(1, texts=True, least_length=1)
 _UUID_OR_UUIDS = OneOf((UUID, Array(UUID)))
 
@@ -121,11 +122,7 @@ CREATE = Body(
         _optional("user_data", string(most=65535, form="base64")),
         _optional("description", _DESCRIPTION, "2.19"),
         _optional("tags", Array(_TAG, most=50), "2.52"),
-        _optional(
-            "trusted_image_certificates",
-            Array(string(1), least=1, most=50, unique=True, null=True),
-            "2.63",
-        ),
+        _optional("trusted_image_certificates", _CERTIFICATES, "2.63"),
         _optional("host", _HOST_NAME, "2.74"),
         _optional("hypervisor_hostname", _HOST_NAME, "2.74"),
         _optional("hostname", _GUEST_NAME, "2.90"),
@@ -176,6 +173,27 @@ RESET_STATE = Body.of("reset-state", "os-resetState", Record([
 ]))  # fmt: skip
 INJECT_NETWORK_INFO = Body.of("inject-network-info", "injectNetworkInfo", ANYTHING)
 CHANGE_PASSWORD = Body.of("change-password", "changePassword", Record([Field("adminPass", TEXT)]))
+RESCUE = Body.of("rescue", "rescue", Record([
+    _optional("adminPass", TEXT),
+    _optional("rescue_image_ref", UUID),
+], null=True))  # fmt: skip
+UNRESCUE = Body.of("unrescue", "unrescue", ANYTHING)
+REBUILD = Body("rebuild", key="rebuild", fields=[
+    Field("imageRef", UUID),
+    _optional("name", NAME),
+    _optional("adminPass", TEXT),
+    _optional("metadata", _METADATA),
+    _optional("preserve_ephemeral", BOOLEAN),
+    _optional("OS-DCF:diskConfig", _DISK_CONFIG),
+    _optional("accessIPv4", _IPV4),
+    _optional("accessIPv6", _IPV6),
+    _optional("personality", Array(_FILE), until="2.56"),
+    _optional("description", _DESCRIPTION, "2.19"),
+    _optional("key_name", OneOf((string(1, 255), NULL)), "2.54"),
+    _optional("user_data", string(most=65535, form="base64", null=True), "2.57"),
+    _optional("trusted_image_certificates", _CERTIFICATES, "2.63"),
+    _optional("hostname", _GUEST_NAME, "2.90"),
+])  # fmt: skip
 FORCE_DELETE = Body.of("force-delete", "forceDelete", ANYTHING)
 RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([

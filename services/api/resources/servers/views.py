@@ -246,6 +246,15 @@ UPDATED = View("server-updated", [
     _UPDATE_ADDRESSES,
     _GROUPS,
 ])  # fmt: skip
+_SINCE_REBUILDS = {"key_name": "2.54"}
+REBUILT = View("server-rebuilt", [
+    *_CORE,
+    *[Shown(f.name, f.type, f.source, since=_SINCE_REBUILDS.get(f.name, "2.75"), when=f.when)
+      for f in _EXTENDED if f.name != "OS-EXT-SRV-ATTR:user_data"],
+    Shown("user_data", TEXT_OR_NULL, "user_data", since="2.57"),
+    _UPDATE_ADDRESSES,
+    _GROUPS,
+])  # fmt: skip
 BRIEF = View("server-brief", [
     Shown("id", TEXT, "uuid"),
     Shown("name", TEXT, "name"),

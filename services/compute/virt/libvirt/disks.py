@@ -23,6 +23,8 @@ _ROOT = "disk"
 _EPHEMERAL = "disk.eph0"
 _SWAP = "disk.swap"
 _IMAGE_MARK = "image"  # holds the id of the image that the root disk is an overlay of
+_RESCUE = "disk.rescue"
+_RESCUE_IMAGE_MARK = "image.rescue"  # the same for the rescue disk
 _REMOVED = ".removed"
 _TIMEOUT_S = 1800
 
@@ -65,17 +67,30 @@ class InstanceFolder:
             return
         mark = self.path / _IMAGE_MARK
         size = size_gib * GIB or image.virtual_size
+        if disk_format != "raw":
+            _make_overlay(target, image, image_path, size, mark)
+            return
         part = target.with_suffix(".part")
         part.unlink(missing_ok=True)
-        if disk_format == "raw":
-            mark.unlink(missing_ok=True)
-            _qemu_img("convert", "-f", image.format, "-O", "raw", str(image_path), str(part))
-            _qemu_img("resize", "-f", "raw", str(part), str(size))
-        else:
-            mark.write_text(image.image_id)  # first: the image must stay as long as the overlay
-            backing = ("-b", str(image_path), "-F", image.format)
-            _qemu_img("create", "-f", "qcow2", *backing, str(part), str(size))
+        mark.unlink(missing_ok=True)
+        _qemu_img("convert", "-f", image.format, "-O", "raw", str(image_path), str(part))
+        _qemu_img("resize", "-f", "raw", str(part), str(size))
         part.replace(target)
+
+    def make_rescue_disk(self, image: CachedImage, image_path: Path) -> None:
+        """The disk to rescue from, an overlay on the cached image. Again: it stays.
+
+        Raises: DiskFull, HypervisorError.
+        """
+        target = self.path / _RESCUE
+        if not target.exists():
+            mark = self.path / _RESCUE_IMAGE_MARK
+            _make_overlay(target, image, image_path, image.virtual_size, mark)
+
+    def remove_rescue_disk(self) -> None:
+        """The guest starts from its own disk from now on. Again: it does."""
+        (self.path / _RESCUE).unlink(missing_ok=True)
+        (self.path / _RESCUE_IMAGE_MARK).unlink(missing_ok=True)
 
     def make_blank_disk(self, name: str, size_mib: int, make_content: tuple[str, ...]) -> None:
         """A raw disk `name` that `make_content` (a command; the path comes last) formats.
@@ -97,6 +112,7 @@ class InstanceFolder:
         # with a backing file of its choice, into a raw disk.
         root_format = "qcow2" if (self.path / _IMAGE_MARK).exists() else "raw"
         candidates = (
+            (_RESCUE, "qcow2", "rescue"),
             (_ROOT, root_format, "root"),
             (_EPHEMERAL, "raw", "ephemeral"),
             (_SWAP, "raw", "swap"),
@@ -120,6 +136,18 @@ class InstanceFolder:
         shutil.rmtree(doomed)
 
 
+def _make_overlay(
+    target: Path, image: CachedImage, image_path: Path, size_bytes: int, mark: Path
+) -> None:
+    """A disk that starts with what `image` has; `mark` tells that it needs the image."""
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    mark.write_text(image.image_id)  # first: the image must stay as long as the overlay
+    backing = ("-b", str(image_path), "-F", image.format)
+    _qemu_img("create", "-f", "qcow2", *backing, str(part), str(size_bytes))
+    part.replace(target)
+
+
 def make_ephemeral_and_swap(folder: InstanceFolder, instance: Instance) -> None:
     """The further disks that the flavor gives. Raises: DiskFull, HypervisorError."""
     flavor = instance.flavor
@@ -133,7 +161,7 @@ def make_ephemeral_and_swap(folder: InstanceFolder, instance: Instance) -> None:
 def images_in_use(instances: Path) -> set[str]:
     """Ids of the cached images that disks on this host need."""
     found = set()
-    for mark in instances.glob(f"*/{_IMAGE_MARK}"):
+    for mark in instances.glob(f"*/{_IMAGE_MARK}*"):
         with contextlib.suppress(FileNotFoundError):  # just removed
             found.add(mark.read_text().strip())
     return found

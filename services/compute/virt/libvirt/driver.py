@@ -166,6 +166,22 @@ class LibvirtDriver(Driver):
         vifs.start_when_plugged(start, instance.vifs, wait_s=wait_s, checkpoint=checkpoint)
         return self.power_state(instance.uuid)
 
+    def rescue(
+        self, instance: Instance, image: ImageMeta, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        folder = self._folder(instance.uuid)
+        if not folder.has_root_disk():
+            raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
+        cached = self._images.fetch(image, disk_gib=0, checkpoint=checkpoint)
+        self._cut(instance.uuid)
+        folder.make_rescue_disk(cached, self._images.path(cached))
+        return self._restart(instance, checkpoint)
+
+    def unrescue(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        self._cut(instance.uuid)
+        self._folder(instance.uuid).remove_rescue_disk()
+        return self._restart(instance, checkpoint)
+
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
             domain = self._domain(instance.uuid)
@@ -220,6 +236,13 @@ class LibvirtDriver(Driver):
                 return self._domain(instance_uuid)
         except DomainNotFound:
             return None
+
+    def _cut(self, instance_uuid: str) -> None:
+        """Cut the guest's power, if there is a guest."""
+        domain = self._find(instance_uuid)
+        if domain is not None:
+            with libvirt_speaks(instance_uuid, self._settings.host):
+                power.cut(domain)
 
     def _hardware(self, instance: Instance) -> Hardware:
         _image(instance)
