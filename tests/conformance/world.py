@@ -42,9 +42,9 @@ class NotMade(AssertionError):
 class World:
     """Things of one user in a running cloud."""
 
-    def __init__(self, cloud: Cloud, user: str = "admin") -> None:
+    def __init__(self, cloud: Cloud, user: str = "admin", project: str | None = None) -> None:
         self.cloud = cloud
-        self.sdk = cloud.connect(user)
+        self.sdk = cloud.connect(user, project=project)
         self.user_id: str = self.sdk.current_user_id
         self.project_id: str = self.sdk.current_project_id
         self._token: str = self.sdk.auth_token

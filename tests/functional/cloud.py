@@ -209,14 +209,16 @@ class Cloud:
         """Root of the Compute API."""
         return f"http://127.0.0.1:{self.ports['api']}"
 
-    def connect(self, user: str = "demo", **more: Any) -> openstack.connection.Connection:
-        """The stock SDK as `demo` (member of demo) or `admin`."""
+    def connect(
+        self, user: str = "demo", *, project: str | None = None, **more: Any
+    ) -> openstack.connection.Connection:
+        """The stock SDK as `demo` (member of demo) or `admin`; a project is named as its user."""
         return openstack.connect(
             auth={
                 "auth_url": f"http://127.0.0.1:{self.ports['companion']}/identity/v3",
                 "username": user,
                 "password": self.passwords[user],
-                "project_name": user,
+                "project_name": project or user,
                 "user_domain_name": "Default",
                 "project_domain_name": "Default",
             },
@@ -225,6 +227,17 @@ class Cloud:
             load_envvars=False,
             **more,
         )
+
+    def add_user(self, name: str, role: str, *, project: str) -> None:
+        """A user with `role` in `project`, which is made when it is missing."""
+        identity = self.connect("admin").identity
+        target = identity.find_project(project) or identity.create_project(
+            name=project, domain_id="default"
+        )
+        self.passwords[name] = secrets.token_hex(8)
+        user = identity.create_user(name=name, password=self.passwords[name], domain_id="default")
+        found = identity.find_role(role, ignore_missing=False)
+        identity.assign_project_role_to_user(target, user, found)
 
     def faults(self, *, faults: list[str] = (), delays_ms: dict[str, int] | None = None) -> None:
         """Make the fake driver fail or dawdle from now on."""

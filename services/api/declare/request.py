@@ -41,7 +41,7 @@ class Body:
         self.key = key
         inner: Type = Record(tuple(fields), additional=additional, least=least)
         self._whole = inner if key is None else Record((Field(key, inner), *outer))
-        self._rules = tuple(rules)
+        self.rules = tuple(rules)
         self._checkers: dict[str, Checker] = {}
         self._checker_at = functools.lru_cache(maxsize=256)(self._make_checker)
 
@@ -68,7 +68,7 @@ class Body:
         """What is under `key`. Raises BodyInvalid."""
         self._checker_at(version).check(document)
         inner = document if self.key is None else document[self.key]
-        for rule in self._rules:
+        for rule in self.rules:
             if rule.broken(inner):
                 raise BodyInvalid(rule.message)
         return inner

@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import pytest
 
 from common.errors import Invalid
 from services.api.actions import Actions
+from services.api.declare.request import Body
 from services.api.declare.version import FIRST, LAST, minor
 from services.api.responder import Operation, operation_of
 from services.api.routes import Parts, routes
 from tests.conformance import contract, operations
+from tests.conformance.asked import ASKED
+from tests.conformance.mutations import Reference, near
+from tests.conformance.world import Nowhere
 
 _SAMPLES = Path(contract.__path__[0]) / "samples"
 _METHODS = ("get", "post", "put", "delete")
@@ -111,6 +116,37 @@ def test_schemas_of_requests_are_those_of_the_contract(served, part, normal):
             if declared is not None and wanted is not None:
                 ours = json.loads(json.dumps(declared.schema(version)))
                 assert normal(ours) == normal(wanted), (key, version)
+
+
+def _verdict(declared: Body, document: Any, version: int) -> bool:
+    try:
+        declared.check(document, version)
+    except Invalid as refused:  # a rule between fields stands beside the schema
+        return str(refused) in {rule.message for rule in declared.rules}
+    return True
+
+
+def test_bodies_near_a_good_one_are_judged_as_the_contracts_schemas_judge_them(served):
+    judged = Counter()
+    for key, operation, contract_ in _contracts(served):
+        seen = []
+        for version in operations.turning_points(contract_):
+            schema = operations.schema(contract_, "request", version)
+            if operation.body is None or schema is None or schema in seen:
+                continue
+            seen.append(schema)
+            _, body = ASKED[operations.key_of(contract_)](Nowhere(), version)
+            reference = Reference(schema)
+            assert reference.fits(body), (key, version, body)
+            for document in (body, *near(body, schema)):
+                fits = reference.fits(document)
+                judged[fits] += 1
+                ours = _verdict(operation.body, document, version)
+                assert ours == fits, (
+                    key, version, document,
+                )  # fmt: skip
+
+    assert min(judged[True], judged[False]) > 1000
 
 
 def test_the_policy_rule_is_one_of_the_contracts(served):

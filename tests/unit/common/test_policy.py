@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policy decides as the Compute API's defaults say, and heeds an operator's file."""
 
+import itertools
+from collections import Counter
+
 import pytest
 
 from common import config
 from common.context import RequestContext
 from common.policy import Policy, PolicyForbids, list_rules
+from tests.conformance import policies
 from tests.unit.common.clocks import ManualClock
 
 
@@ -78,3 +82,27 @@ def test_a_changed_file_holds_after_a_few_seconds(tmp_path):
 
     assert not policy.allows(caller("member"), rule)
     assert policy.allows(caller("member", user="only-me"), rule)
+
+
+def test_every_rule_of_the_contract_exists_with_its_scope():
+    ours = {rule.name: list(rule.scope_types or ()) for rule in list_rules()}
+
+    assert {rule["name"]: ours.get(rule["name"]) for rule in policies.rules()} == {
+        rule["name"]: rule["scope"] for rule in policies.rules()
+    }
+
+
+def test_every_rule_decides_as_the_contracts_does():
+    ours = policies.enforcer(list_rules())
+    theirs = policies.contracts_enforcer()
+    said = Counter()
+    for rule in policies.rules():
+        for role in policies.ROLES:
+            for own_project, own_user in itertools.product((True, False), repeat=2):
+                case = {"own_project": own_project, "own_user": own_user}
+                wanted = policies.verdict(theirs, rule["name"], role, **case)
+                said[wanted] += 1
+                assert policies.verdict(ours, rule["name"], role, **case) == wanted, (
+                    rule["name"], role, case,
+                )  # fmt: skip
+    assert min(said[True], said[False]) > 1000
