@@ -6,6 +6,8 @@ requests that are refused before anything is looked up.
 """
 
 import functools
+import itertools
+import secrets
 import time
 from collections import defaultdict
 from typing import Any
@@ -17,7 +19,7 @@ from tests.functional.cloud import Cloud
 NO_ID = "99999999-9999-4999-8999-999999999999"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2oUQ3Yg0zqKpj8mGQGkQ3yQ3bC6K0cJ0cS0m0mV0aB"
 # Hosts that never get servers.
-SPARE_HOSTS = ("fake5", "fake6")
+SPARE_HOSTS = ("fake5", "fake6", "fake7")
 _BATCH = 24
 _FEW = 4
 _PATIENCE_S = 20.0
@@ -51,7 +53,8 @@ class World:
         self._session = requests.Session()
         self._servers: dict[str, list[str]] = defaultdict(list)
         self._not_made: dict[str, str] = {}
-        self._count = 0
+        self._names = itertools.count()
+        self._mark = secrets.token_hex(3)  # several worlds are in one cloud
 
     def ask(
         self, method: str, path: str, body: Any = None, *, version: int = 104, **more: Any
@@ -77,8 +80,7 @@ class World:
 
     def name(self, kind: str = "thing") -> str:
         """A name that nothing else has."""
-        self._count += 1
-        return f"{kind}-{self._count}"
+        return f"{kind}-{self._mark}-{next(self._names)}"
 
     # --- servers ---
 
@@ -147,9 +149,9 @@ class World:
     @functools.cached_property
     def kept(self) -> str:
         """A server that is only read or changed in small ways."""
-        self.must("POST", "/os-keypairs", {"keypair": {"name": "kept", "public_key": PUBLIC_KEY}})
         return self.boot(
-            name="kept", networks=[{"uuid": self.network}], key_name="kept", metadata={"a": "b"},
+            name="kept", networks=[{"uuid": self.network}], key_name=self.keypair(),
+            metadata={"a": "b"},
             tags=["t"], config_drive=True, description="kept",
         )  # fmt: skip
 
@@ -172,6 +174,7 @@ class World:
     def _stranded(self) -> list[str]:
         """Servers of a host that went away after they came."""
         host = "fake4"
+        self._force_down(host, is_down=False)
         name = self.name("stranded")
         body = {
             "name": name, "flavorRef": "1", "imageRef": self.image, "networks": "none",
@@ -179,8 +182,18 @@ class World:
         }  # fmt: skip
         self.must("POST", "/servers", {"server": body})
         found = self._wait(name, "ACTIVE", 12)
-        self.must("PUT", f"/os-services/{self.service_of(host)}", {"forced_down": True})
+        self._force_down(host, is_down=True)
         return found
+
+    def _force_down(self, host: str, *, is_down: bool) -> None:
+        wanted = "down" if is_down else "up"
+        self.must("PUT", f"/os-services/{self.service_of(host)}", {"forced_down": is_down})
+        deadline = time.monotonic() + _PATIENCE_S
+        path = f"/os-services?host={host}"
+        while self.must("GET", path)["services"][0]["state"] != wanted:
+            if time.monotonic() > deadline:
+                raise NotMade(f"{host} does not become {wanted}")
+            time.sleep(0.05)
 
     def stranded(self) -> str:
         """A server whose host is down."""
