@@ -10,6 +10,7 @@ import falcon
 from common.daemon import health_document
 from common.policy import Policy
 from services.api import faults
+from services.api.idempotency import DoneOnce
 from services.api.openapi import OpenApi
 from services.api.request import EveryRequest
 from services.api.resources import versions
@@ -53,7 +54,9 @@ def make_app(
         link_prefix=options.link_prefix,
         trust_forwarded=options.trust_forwarded,
     )
-    app: falcon.App[Any, Any] = falcon.App(middleware=[every], media_type="application/json")
+    app: falcon.App[Any, Any] = falcon.App(
+        middleware=[every, DoneOnce(parts.idempotency)], media_type="application/json"
+    )
     app.resp_options.default_media_type = "application/json"
     faults.install(app)
     app.add_route("/", versions.Root())

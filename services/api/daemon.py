@@ -29,6 +29,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.catalog import Catalog
     from common.rpc.conductor.guest import Guest
     from common.rpc.conductor.hosts import Hosts
+    from common.rpc.conductor.idempotency import Idempotency
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
@@ -58,6 +59,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         hosts=hosts,
         quotas=Quotas.client(bus),
         tasks=Tasks.client(bus),
+        idempotency=Idempotency.client(bus),
         lookups=Lookups(images, UserNetworkClient(session)),
         images=images,
         identity=IdentityClient(session),

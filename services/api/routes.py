@@ -10,6 +10,7 @@ from common.clients.image import UserImageClient
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
+from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
@@ -53,6 +54,7 @@ class Parts:
     hosts: Hosts
     quotas: Quotas
     tasks: Tasks
+    idempotency: Idempotency
     lookups: Lookups
     images: UserImageClient
     identity: IdentityClient

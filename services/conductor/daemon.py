@@ -42,6 +42,7 @@ from services.conductor.deltas import Deltas
 from services.conductor.endpoint.catalog import CatalogEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
+from services.conductor.endpoint.idempotency import IdempotencyEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
@@ -162,8 +163,11 @@ class ConductorDaemon:
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
         )  # fmt: skip
         delete = AcceptDelete(admission, quota, reclaim_after_s=options.reclaim_instance_interval_s)
+        idempotency = IdempotencyEndpoint(self._database)
         self._chores = Chores(
-            [delete.reclaim], interval_s=options.chores_interval_s, rng=random.Random()
+            [delete.reclaim, idempotency.purge],
+            interval_s=options.chores_interval_s,
+            rng=random.Random(),
         )
         servers = ServersEndpoint(
             self._database, create, delete, quota,
@@ -187,6 +191,7 @@ class ConductorDaemon:
             QuotasEndpoint(self._database, quota),
             ReportsEndpoint(self._database, self._engine),
             TasksEndpoint(self._database),
+            idempotency,
         ]  # fmt: skip
         control = ControlEndpoint(_BINARY, conf.host, self.health)
         self._servers = [

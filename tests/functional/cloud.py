@@ -45,6 +45,7 @@ class Cloud:
         self.control_file = self.folder / "faults.json"
         self.guests_file = self.folder / "guests"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.database_url = database_url
         self._write_config(database_url, transport_url, hosts, options)
 
     # --- configuration ---

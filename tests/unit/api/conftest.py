@@ -11,6 +11,7 @@ import pytest
 from common import config
 from common.policy import Policy
 from common.rpc.conductor.guest import Guest
+from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.state import State
 from services.api.app import AppOptions, make_app
@@ -33,6 +34,7 @@ def parts() -> Parts:
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),
         tasks=conductor.MemoryTasks(),
+        idempotency=Idempotency.client(conductor.NOBODY),
         lookups=conductor.MemoryLookups(),
         images=conductor.MemoryImages(),
         identity=conductor.MemoryIdentity(),
