@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image service (Image API v2), as kilonova itself and on behalf of a user."""
 
+import io
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from common.clients.session import Refused, ServiceSession
@@ -52,6 +53,35 @@ class ImageClient:
         except OSError as broken:  # requests' exceptions are OSErrors
             raise Unavailable(service="The image service") from broken
 
+    def upload(self, image_id: str, data: IO[bytes] | io.RawIOBase) -> None:
+        """Give a queued image its data. Raises: ImageNotFound, Unavailable, Refused."""
+        path = f"/images/{quote(image_id, safe='')}/file"
+        kind = {"Content-Type": "application/octet-stream"}
+        try:
+            self._session.request(_TYPE, _VERSION, "PUT", path, data=data, headers=kind)
+        except Refused as refused:
+            if refused.status == 409 and self.get(image_id).status == "saving":
+                # An upload that was cut off: the service has not noticed yet.
+                raise Unavailable(service="The image service") from refused
+            raise _not_found_or(refused, image_id) from refused
+
+    def delete(self, image_id: str) -> None:
+        """Delete an image with its data. Again: fine. Raises: Unavailable, Refused."""
+        try:
+            path = f"/images/{quote(image_id, safe='')}"
+            self._session.request(_TYPE, _VERSION, "DELETE", path)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    def find(self, **properties: str) -> list[ImageMeta]:
+        """Images that have these attributes and free properties, newest first, 1000 at most."""
+        order = {"sort_key": "created_at", "sort_dir": "desc", "limit": "1000"}
+        answer = self._session.request(
+            _TYPE, _VERSION, "GET", "/images", params={**order, **properties}
+        )
+        return [image_meta(image) for image in answer.json()["images"]]
+
 
 class UserImageClient:
     """Images as a user may see them, kept for a few seconds per project."""
@@ -79,6 +109,20 @@ class UserImageClient:
                     self._cache.clear()
                 self._cache[key] = (now, meta)
         return meta
+
+    def create(self, token: str, image: dict[str, Any]) -> str:
+        """Make an image without data; its id. Raises: Refused, Unavailable."""
+        created = self._session.request(_TYPE, _VERSION, "POST", "/images", token=token, json=image)
+        return str(created.json()["id"])
+
+    def delete(self, token: str, image_id: str) -> None:
+        """Delete an image. Again: fine. Raises: Refused, Unavailable."""
+        try:
+            path = f"/images/{quote(image_id, safe='')}"
+            self._session.request(_TYPE, _VERSION, "DELETE", path, token=token)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
 
     def request(self, token: str, method: str, path: str, **options: Any) -> Any:
         """Any other call of the user's, for the image proxy of microversions up to 2.35.

@@ -69,6 +69,14 @@ OPTS = [
         help="Seconds a host has for any other operation.",
     ),
     cfg.IntOpt(
+        "snapshot_timeout_s",
+        default=3600,
+        min=5,
+        max=86400,
+        help="Seconds a host has to copy a root disk, and again to send the copy to the image "
+        "service. Raise it for large disks or a slow image service.",
+    ),
+    cfg.IntOpt(
         "power_off_grace_s",
         default=60,
         min=0,

@@ -87,6 +87,27 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         """Make disks and guest anew from the image that `instance` has now, and start it."""
 
     @cast()
+    def snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        """Write what the root disk has now into a file for the image; the guest goes on."""
+
+    @cast()
+    def upload_snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        """Send the file that `snapshot` wrote to the image service, and remove it.
+
+        Again: an image that has its data is left alone.
+        """
+
+    @cast()
+    def discard_snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        """Remove the file that `snapshot` wrote. Again: nothing left to remove is fine."""
+
+    @cast()
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance
     ) -> None:

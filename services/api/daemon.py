@@ -34,6 +34,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
     from common.rpc.conductor.servers import Servers
+    from common.rpc.conductor.snapshots import Snapshots
     from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
     from common.rpc.transport import Bus
@@ -55,6 +56,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         guest=Guest.client(bus),
         state=State.client(bus),
         repair=Repair.client(bus),
+        snapshots=Snapshots.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

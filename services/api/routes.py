@@ -15,6 +15,7 @@ from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.servers import Servers as ServersRpc
+from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
 from services.api import gone
@@ -38,7 +39,9 @@ from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
 from services.api.resources.servers.actions.power import PowerActions
 from services.api.resources.servers.actions.repair import RepairActions
+from services.api.resources.servers.actions.snapshots import SnapshotActions
 from services.api.resources.servers.actions.state import StateActions
+from services.api.snapshot_images import SnapshotImages
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Parts:
     guest: Guest
     state: State
     repair: Repair
+    snapshots: Snapshots
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -96,6 +100,7 @@ def _servers(parts: Parts) -> Iterator[Route]:
         GuestActions(parts.guest),
         StateActions(parts.state, servers),
         DeletionActions(servers),
+        SnapshotActions(parts.snapshots, SnapshotImages(parts.images)),
         RepairActions(parts.repair, parts.lookups, show_password=parts.show_password),
     )
     one = "/servers/{server_id}"

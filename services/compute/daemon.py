@@ -9,6 +9,8 @@ from pathlib import Path
 from oslo_config import cfg
 
 from common import config, daemon
+from common.clients.image import ImageClient
+from common.clients.session import ServiceSession
 from common.clock import SystemClock
 from common.context import service_context
 from common.ids import new_uuid
@@ -29,6 +31,7 @@ from services.compute.operations import Operations
 from services.compute.outbox import Outbox
 from services.compute.power_watch import PowerWatch
 from services.compute.reporter import BINARY, Intervals, Reporter
+from services.compute.snapshots import Uploads
 from services.compute.virt.fake import Behaviour, Director, FakeDriver, GuestMemory
 
 _PROGRAM = "kilonova-compute"
@@ -61,7 +64,12 @@ class ComputeDaemon:
             tell=self._send_power_states,
             recorded=lambda host: self._to_reports.instances_of(service_context(), host),
         )
-        endpoint = ComputeEndpoint(self._hosts, self._operations, self._power_watch)
+        endpoint = ComputeEndpoint(
+            self._hosts,
+            self._operations,
+            self._power_watch,
+            Uploads(ImageClient(ServiceSession(conf))),
+        )
         self._reporter = Reporter(
             self._hosts,
             to_hosts=HostsRpc.client(self._bus),
@@ -121,6 +129,7 @@ def fake_hosts(conf: cfg.ConfigOpts) -> list[Host]:
         Behaviour.parse(fake.delays_ms, fake.faults),
         control_file=Path(fake.control_file) if fake.control_file else None,
     )
+    snapshots = Path(conf.state_path) / "snapshots"
     memory = GuestMemory(Path(fake.state_file) if fake.state_file else None)
     total = Resources(vcpus=fake.vcpus, memory_mib=fake.memory_mib, disk_gib=fake.disk_gib)
     prefix = fake.host_prefix or f"{conf.host}-"
@@ -131,7 +140,7 @@ def fake_hosts(conf: cfg.ConfigOpts) -> list[Host]:
         Host(
             name,
             str(uuid.uuid5(_FAKE_HOSTS, name)),
-            FakeDriver(name, total=total, director=director, memory=memory),
+            FakeDriver(name, total=total, director=director, memory=memory, snapshots=snapshots),
         )
         for name in names
     ]

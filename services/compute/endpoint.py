@@ -14,6 +14,7 @@ from common.states import PowerState
 from services.compute.hosts import Hosts
 from services.compute.operations import Operations, Request
 from services.compute.power_watch import PowerWatch
+from services.compute.snapshots import Uploads
 from services.compute.virt.driver import Checkpoint, Driver
 
 # Does an operation with a host's driver; None when no guest is left.
@@ -23,8 +24,11 @@ _Deed = Callable[[Driver, Checkpoint], PowerState | None]
 class ComputeEndpoint(Compute):
     """Turns messages into operations, and does nothing else."""
 
-    def __init__(self, hosts: Hosts, operations: Operations, power_watch: PowerWatch) -> None:
+    def __init__(
+        self, hosts: Hosts, operations: Operations, power_watch: PowerWatch, uploads: Uploads
+    ) -> None:
         self._hosts = hosts
+        self._uploads = uploads
         self._operations = operations
         self._power_watch = power_watch
 
@@ -97,6 +101,29 @@ class ComputeEndpoint(Compute):
             return driver.rebuild(instance, checkpoint, preserve_ephemeral=preserve_ephemeral)
 
         self._start(ctx, Request(op, host, instance.uuid, "rebuild"), deed)
+
+    def snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.snapshot(instance, image_id, checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "snapshot"), deed)
+
+    def upload_snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> None:
+            self._uploads.send(image_id, driver.snapshot_path(image_id), checkpoint)
+            driver.discard_snapshot(image_id)
+
+        self._start(ctx, Request(op, host, instance.uuid, "upload_snapshot"), deed)
+
+    def discard_snapshot(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
+    ) -> None:
+        request = Request(op, host, instance.uuid, "discard_snapshot")
+        self._start(ctx, request, lambda driver, _: driver.discard_snapshot(image_id))
 
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance

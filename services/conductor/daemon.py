@@ -11,6 +11,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from common import config, daemon
+from common.clients.image import ImageClient
 from common.clients.network import NetworkClient
 from common.clients.session import ServiceSession
 from common.clock import SystemClock
@@ -33,6 +34,7 @@ from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
+from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
 from services.conductor.chores import Chores
 from services.conductor.db import journal, revisions, services
@@ -49,6 +51,7 @@ from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.repair import RepairEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
+from services.conductor.endpoint.snapshots import SnapshotsEndpoint
 from services.conductor.endpoint.state import StateEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
 from services.conductor.hearing import Hearing
@@ -66,6 +69,7 @@ from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
 from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
+from services.conductor.tasks.snapshot import Snapshot
 from services.conductor.tasks.soft_delete import Restore, SoftDelete
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +81,7 @@ FLOWS = (
     Boot, Delete, SoftDelete, Restore,
     Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
+    Snapshot,
 )  # fmt: skip
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
@@ -121,9 +126,11 @@ class ConductorDaemon:
         )  # fmt: skip
         self._heartbeats = Heartbeats(self._database)
         lease = Lease(owner, options.lease_s, options.resend_after_s)
+        session = ServiceSession(conf)
         ground = Ground(
             scheduler=Scheduler.client(self._bus),
-            ports=NetworkClient(ServiceSession(conf)),
+            ports=NetworkClient(session),
+            images=ImageClient(session),
             hosts_changed=self._deltas.changed,
             limits=limits(conf),
             clock=clock,
@@ -180,6 +187,7 @@ class ConductorDaemon:
             PowerEndpoint(AcceptPower(admission)),
             GuestEndpoint(AcceptGuest(admission)),
             StateEndpoint(AcceptState(admission)),
+            SnapshotsEndpoint(AcceptSnapshots(admission, quota)),
             RepairEndpoint(AcceptRepair(admission, quota), servers),
             CatalogEndpoint(self._database, quota),
             HostsEndpoint(
@@ -283,6 +291,7 @@ def limits(conf: cfg.ConfigOpts) -> Limits:
     return Limits(
         build_timeout_s=options.build_timeout_s,
         operation_timeout_s=options.operation_timeout_s,
+        snapshot_timeout_s=options.snapshot_timeout_s,
         power_off_grace_s=options.power_off_grace_s,
         build_attempts=options.build_attempts,
         down_after_s=options.host_down_after_s,

@@ -90,8 +90,6 @@ ANSWERS: dict[Key, str] = {
     ("POST", "/servers/{id}/action", "confirmResize"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "revertResize"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "resize"): _NOT_BUILT,
-    ("POST", "/servers/{id}/action", "createImage"): _NOT_BUILT,
-    ("POST", "/servers/{id}/action", "createBackup"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "evacuate"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "addFloatingIp"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "removeFloatingIp"): _NOT_BUILT,

@@ -9,6 +9,7 @@ Methods may be called from several threads at once, but never twice at once for 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from common.errors import NotSupported
@@ -179,6 +180,25 @@ class Driver(ABC):
             raise lacks("keep ephemeral disks when it rebuilds a guest")
         self.destroy(instance)
         return self.build(instance, checkpoint)
+
+    def snapshot(
+        self, instance: Instance, image_id: str, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """Write what the root disk has now as one qcow2 file, `snapshot_path(image_id)`.
+
+        Again: it is written anew. Raises: DomainNotFound, NotSupported, DiskFull,
+        OperationCancelled; then `discard_snapshot` removes what was made.
+        Blocks: for as long as copying the disk takes.
+        """
+        raise lacks("take snapshots")
+
+    def snapshot_path(self, image_id: str) -> Path:
+        """Where `snapshot` writes, whether or not there is anything yet."""
+        raise lacks("take snapshots")
+
+    def discard_snapshot(self, image_id: str) -> None:
+        """Remove what `snapshot` wrote. Again: nothing left to remove is fine."""
+        raise lacks("take snapshots")
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         """Send the guest a non-maskable interrupt. Again: another one.

@@ -28,6 +28,7 @@ from services.compute.virt.driver import (
     PowerSink,
     never_cancelled,
 )
+from services.compute.virt.tiny_qcow2 import tiny_qcow2
 
 _SLICE_S = 0.05  # how long a delay sleeps between two checkpoints
 
@@ -172,9 +173,16 @@ class FakeDriver(Driver):
     """One host whose guests are entries of a dictionary."""
 
     def __init__(
-        self, host: str, *, total: Resources, director: Director, memory: GuestMemory
+        self,
+        host: str,
+        *,
+        total: Resources,
+        director: Director,
+        memory: GuestMemory,
+        snapshots: Path,
     ) -> None:
         self._host = host
+        self._snapshots = snapshots
         self._total = total
         self._director = director
         self._memory = memory
@@ -252,6 +260,21 @@ class FakeDriver(Driver):
     ) -> PowerState:
         self._director.perform("rebuild", checkpoint)
         return self._become(instance.uuid, PowerState.RUNNING)
+
+    def snapshot(
+        self, instance: Instance, image_id: str, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        state = self._change("snapshot", instance, None, checkpoint)
+        self._snapshots.mkdir(parents=True, exist_ok=True)
+        self.snapshot_path(image_id).write_bytes(tiny_qcow2())
+        return state
+
+    def snapshot_path(self, image_id: str) -> Path:
+        return self._snapshots / f"{self._host}.{image_id}.qcow2"
+
+    def discard_snapshot(self, image_id: str) -> None:
+        self._director.perform("discard_snapshot", never_cancelled)
+        self.snapshot_path(image_id).unlink(missing_ok=True)
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         return self._change("trigger_crash_dump", instance)

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from common.clock import Clock
 from common.ids import NewUuid
+from common.objects.image import ImageMeta
 from common.objects.instance import Fault, Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.rpc.compute import Compute
@@ -40,12 +41,26 @@ class Ports(Protocol):
         """Delete what `plug` made. Again: fine."""
 
 
+class Images(Protocol):
+    """What flows want of the image service (common/clients/image.py)."""
+
+    def get(self, image_id: str) -> ImageMeta:
+        """An image. Raises: ImageNotFound, Unavailable."""
+
+    def delete(self, image_id: str) -> None:
+        """Delete it. Again: fine."""
+
+    def find(self, **properties: str) -> list[ImageMeta]:
+        """Images with these properties, newest first."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Times and counts that the operator sets; `down_after_s` of silence a host counts as down."""
 
     build_timeout_s: float = 600
     operation_timeout_s: float = 180
+    snapshot_timeout_s: float = 3600
     power_off_grace_s: int = 60
     build_attempts: int = 3
     down_after_s: float = 60
@@ -57,6 +72,7 @@ class Ground:
 
     scheduler: Scheduler
     ports: Ports
+    images: Images
     hosts_changed: Callable[[Iterable[str]], None]
     limits: Limits
     clock: Clock

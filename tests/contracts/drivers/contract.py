@@ -5,6 +5,8 @@ Subclasses provide two fixtures: `driver`, started with the sink `changes.append
 `another_run`, which gives a second driver of the same host, as after a restart of the daemon.
 """
 
+import json
+import subprocess
 import threading
 import time
 
@@ -105,6 +107,36 @@ class DriverContract:
         driver.power_off(running, grace_s=0)
 
         assert driver.reboot(running, hard=True) is PowerState.RUNNING
+
+    def test_a_paused_guest_goes_on(self, driver, running):
+        assert driver.pause(running) is PowerState.PAUSED
+        assert driver.pause(running) is PowerState.PAUSED
+        assert driver.unpause(running) is PowerState.RUNNING
+        assert driver.unpause(running) is PowerState.RUNNING
+
+    def test_a_suspended_guest_goes_on(self, driver, running):
+        assert driver.suspend(running) in (PowerState.SUSPENDED, PowerState.SHUTDOWN)
+        assert driver.resume(running) is PowerState.RUNNING
+
+    def test_a_rebuilt_guest_runs(self, driver, running):
+        assert driver.rebuild(running) is PowerState.RUNNING
+
+    def test_a_rescued_guest_runs_and_comes_back(self, driver, running):
+        assert driver.rescue(running, running.image) is PowerState.RUNNING
+        assert driver.unrescue(running) is PowerState.RUNNING
+
+    def test_a_snapshot_is_a_whole_disk_and_the_guest_goes_on(self, driver, running):
+        assert driver.snapshot(running, "an-image") is PowerState.RUNNING
+
+        path = driver.snapshot_path("an-image")
+        subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", path], check=True)
+        told = subprocess.run(
+            ["qemu-img", "info", "--output=json", path], check=True, capture_output=True
+        )
+        assert "backing-filename" not in json.loads(told.stdout)
+        driver.discard_snapshot("an-image")
+        driver.discard_snapshot("an-image")
+        assert not path.exists()
 
     def test_an_unknown_instance_is_not_found(self, driver):
         nobody = make_instance()

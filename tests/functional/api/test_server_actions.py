@@ -149,3 +149,60 @@ def test_a_rebuild_answers_with_the_server_as_it_will_be(act: Act, show):
     assert len(server["adminPass"]) == 12
     assert answer.headers["Location"].endswith(server["id"])
     until(show, "ACTIVE")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"createImage": {"metadata": {"mine": "yes"}}},
+        {"createBackup": {"backup_type": "daily", "rotation": 1,
+                          "metadata": {"mine": "yes"}}},
+    ],
+)  # fmt: skip
+def test_an_image_of_a_server_has_its_disk_and_says_where_it_comes_from(
+    cloud: Cloud, act: Act, server: str, show, body
+):
+    name = f"shot of {server}"
+    next(iter(body.values()))["name"] = name
+    answer = act(body)
+    assert answer.status_code == 202
+    image_id = answer.json()["image_id"]
+    images = cloud.connect().image
+
+    wait_until(lambda: images.get_image(image_id).status == "active", "the image is there")
+
+    image = images.get_image(image_id)
+    assert (image.name, image.disk_format, image.visibility) == (name, "qcow2", "private")
+    assert image.owner_id == show()["tenant_id"]
+    properties = image.properties
+    assert (properties["mine"], image.instance_uuid) == ("yes", server)
+    assert properties["base_image_ref"] == show()["image"]["id"]
+    assert properties["image_type"] == ("backup" if "createBackup" in body else "snapshot")
+    until(show, "ACTIVE")
+    old = act(body, version="2.44")
+    assert old.status_code == 202
+    assert not old.content
+    until(show, "ACTIVE")
+    second = old.headers["Location"].rsplit("/", 1)[-1]
+    wait_until(lambda: images.get_image(second).status == "active", "so is the second one")
+    kept = {second} if "createBackup" in body else {image_id, second}
+    wait_until(
+        lambda: {i.id for i in images.images() if i.name == name} == kept, f"{kept} are kept"
+    )
+
+
+def test_a_snapshot_that_fails_deletes_its_image_and_says_why(
+    cloud: Cloud, act: Act, call: Call, server: str, show
+):
+    cloud.faults(faults=["snapshot:1:HypervisorError"])
+
+    answer = act({"createImage": {"name": "shot"}})
+
+    images = cloud.connect().image
+    image_id = answer.json()["image_id"]
+    wait_until(lambda: images.find_image(image_id) is None, "the image is gone")
+    until(show, "ACTIVE")
+    request = answer.headers["x-openstack-request-id"]
+    told = call("GET", f"/servers/{server}/os-instance-actions/{request}").json()["instanceAction"]
+    assert "by order of the configuration" in told["message"]
+    assert act({"createImage": {"name": " x"}}).status_code == 400

@@ -203,3 +203,57 @@ def test_a_rebuild_that_fails_ends_in_an_error_that_can_be_rebuilt(world):
     world.repair.rebuild(MEMBER, uuid, NewContent(image=ImageMeta(id="good")))
     world.report("rebuild")
     assert states(world, uuid) == ("active", None)
+
+
+def test_a_snapshot_fills_its_image_and_leaves_the_server_as_it_was(world):
+    uuid = world.boot()
+    image = world.images.add("new")
+    world.snapshots.create_image(MEMBER, uuid, image)
+    assert states(world, uuid) == ("active", "image_snapshot")
+    world.report("snapshot")
+    wait_until(lambda: states(world, uuid)[1] == "image_uploading", "it is uploaded")
+    world.report("upload_snapshot")
+
+    assert states(world, uuid) == ("active", None)
+    assert "new" in world.images.known
+
+
+@pytest.mark.parametrize("broken", ["snapshot", "upload_snapshot"])
+def test_a_snapshot_that_fails_leaves_no_image(world, broken):
+    uuid = world.boot()
+    world.snapshots.create_image(MEMBER, uuid, world.images.add("new"))
+    if broken == "upload_snapshot":
+        world.report("snapshot")
+    world.report(broken, error=REFUSED)
+    world.report("discard_snapshot")
+
+    wait_until(lambda: states(world, uuid) == ("active", None), "the server rests")
+    assert world.images.known == {}
+    assert "not today" in last_action(world, uuid).message
+
+
+def test_a_snapshot_whose_image_was_deleted_says_so(world):
+    uuid = world.boot()
+
+    world.snapshots.create_image(MEMBER, uuid, "gone")
+
+    wait_until(lambda: states(world, uuid) == ("active", None), "the server rests")
+    assert last_action(world, uuid).message == "Image gone could not be found."
+
+
+def test_a_backup_drops_the_oldest_of_its_type_and_nothing_else(world):
+    uuid = world.boot()
+    marks = {"instance_uuid": uuid, "image_type": "backup"}
+    world.images.add("weekly", "active", backup_type="weekly", **marks)
+    for name in ("old", "older-than-new"):
+        world.images.add(name, "active", backup_type="daily", **marks)
+    world.images.add("new", backup_type="daily", **marks)
+
+    world.snapshots.create_backup(MEMBER, uuid, "new", "daily", 2)
+    world.report("snapshot")
+    wait_until(lambda: bool(world.hosts.sent), "the upload is asked for")
+    world.images.add("new", "active", backup_type="daily", **marks)
+    world.report("upload_snapshot")
+
+    wait_until(lambda: "old" not in world.images.known, "the oldest one is gone")
+    assert set(world.images.known) == {"weekly", "older-than-new", "new"}

@@ -6,6 +6,7 @@ import random
 from sqlalchemy import text
 
 from common.clock import SystemClock
+from common.errors import ImageNotFound
 from common.ids import new_uuid
 from common.objects.image import ImageMeta
 from common.objects.new_server import NewServers
@@ -17,6 +18,7 @@ from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
+from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
 from services.conductor.daemon import FLOWS
 from services.conductor.db import flavors, instances
@@ -50,18 +52,41 @@ class OneHost(Scheduler):
         return Selection(candidates=((candidate,),))
 
 
+class Images:
+    """The image service: what is in `known` is there."""
+
+    def __init__(self):
+        self.known: dict[str, ImageMeta] = {}
+
+    def add(self, image_id, status="queued", **properties):
+        self.known[image_id] = ImageMeta(id=image_id, status=status, properties=properties)
+        return image_id
+
+    def get(self, image_id):
+        if image_id not in self.known:
+            raise ImageNotFound(image=image_id)
+        return self.known[image_id]
+
+    def delete(self, image_id):
+        self.known.pop(image_id, None)
+
+    def find(self, *, status, **wanted):
+        found = [i for i in self.known.values() if i.status == status]
+        return [i for i in reversed(found) if wanted.items() <= i.properties.items()]
+
+
 class World:
     """A conductor without a bus: a test is its scheduler and its hosts."""
 
     def __init__(self, database):
         self.database = database
-        self.scheduler, self.hosts = OneHost(), Hosts()
+        self.scheduler, self.hosts, self.images = OneHost(), Hosts(), Images()
         add_hosts(database, self.scheduler.report)
         with database.begin() as conn:
             flavors.add(conn, TINY)
         ground = Ground(
-            scheduler=self.scheduler, ports=None, hosts_changed=lambda _: None, limits=Limits(),
-            clock=SystemClock(), new_uuid=new_uuid,
+            scheduler=self.scheduler, ports=None, images=self.images,
+            hosts_changed=lambda _: None, limits=Limits(), clock=SystemClock(), new_uuid=new_uuid,
         )  # fmt: skip
         flows = {f.name: f(ground) for f in FLOWS}
         lease = Lease("me#1", 30, 10)
@@ -80,6 +105,7 @@ class World:
         )  # fmt: skip
         self.power, self.state = AcceptPower(admission), AcceptState(admission)
         self.delete = AcceptDelete(admission, quota).delete
+        self.snapshots = AcceptSnapshots(admission, quota)
         self.repair = AcceptRepair(admission, quota)
         self.soft = AcceptDelete(admission, quota, reclaim_after_s=RECLAIM_AFTER_S)
 

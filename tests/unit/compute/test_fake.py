@@ -2,6 +2,7 @@
 """The fake driver: the drivers' contract, failures to order, memory across a kill."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,11 @@ from tests.contracts.drivers.instances import make_instance
 TOTAL = Resources(vcpus=8, memory_mib=8192, disk_gib=100)
 
 
-def make_driver(memory, director=None, host="fake1"):
-    return FakeDriver(host, total=TOTAL, director=director or Director(Behaviour()), memory=memory)
+def make_driver(memory, director=None, host="fake1", snapshots=Path("/nonexistent")):
+    return FakeDriver(
+        host, total=TOTAL, director=director or Director(Behaviour()), memory=memory,
+        snapshots=snapshots,
+    )  # fmt: skip
 
 
 class TestFakeDriver(DriverContract):
@@ -26,8 +30,8 @@ class TestFakeDriver(DriverContract):
         return tmp_path / "guests"
 
     @pytest.fixture
-    def driver(self, state_file, changes):
-        driver = make_driver(GuestMemory(state_file))
+    def driver(self, state_file, changes, tmp_path):
+        driver = make_driver(GuestMemory(state_file), snapshots=tmp_path / "snapshots")
         driver.start(changes.append)
         return driver
 

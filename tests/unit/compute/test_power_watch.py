@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductor is told of power states that nobody asked for, and of no others."""
 
+from pathlib import Path
+
 import pytest
 
 from common.objects.resources import Resources
@@ -21,6 +23,7 @@ class Scene:
             total=Resources(vcpus=1, memory_mib=1, disk_gib=1),
             director=Director(Behaviour()),
             memory=GuestMemory(),
+            snapshots=Path("/nonexistent"),
         )
         self.busy, self.told, self.recorded = set(), [], {}
         hosts = Hosts([Host("h1", "uuid", self.driver)], rpc_server="node", offer=Offer())

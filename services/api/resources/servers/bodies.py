@@ -194,6 +194,16 @@ REBUILD = Body("rebuild", key="rebuild", fields=[
     _optional("trusted_image_certificates", _CERTIFICATES, "2.63"),
     _optional("hostname", _GUEST_NAME, "2.90"),
 ])  # fmt: skip
+CREATE_IMAGE = Body("create-image", key="createImage", fields=[
+    Field("name", NAME),
+    _optional("metadata", _METADATA),
+])  # fmt: skip
+CREATE_BACKUP = Body("create-backup", key="createBackup", fields=[
+    Field("name", NAME),
+    Field("backup_type", TEXT),
+    Field("rotation", integer(0, texts=True, least_length=1)),
+    _optional("metadata", _METADATA),
+])  # fmt: skip
 FORCE_DELETE = Body.of("force-delete", "forceDelete", ANYTHING)
 RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([

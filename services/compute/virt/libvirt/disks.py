@@ -19,6 +19,7 @@ from services.compute.virt.libvirt.domain_xml.spec import DiskSpec
 
 CONFIG_DRIVE = "disk.config"
 CONSOLE_LOG = "console.log"
+SNAPSHOT = ".snapshot"  # beside the folders: what is on its way to the image service
 _ROOT = "disk"
 _EPHEMERAL = "disk.eph0"
 _SWAP = "disk.swap"
@@ -91,6 +92,23 @@ class InstanceFolder:
         """The guest starts from its own disk from now on. Again: it does."""
         (self.path / _RESCUE).unlink(missing_ok=True)
         (self.path / _RESCUE_IMAGE_MARK).unlink(missing_ok=True)
+
+    def copy_root_disk(self, target: Path) -> None:
+        """Write what the root disk has, base image included, as one qcow2 file.
+
+        Again: anew. Raises: DiskFull, HypervisorError.
+        """
+        part = target.with_suffix(".part")
+        root_format = "qcow2" if (self.path / _IMAGE_MARK).exists() else "raw"
+        try:
+            # -U: a guest that stands still keeps the file open.
+            _qemu_img(
+                "convert", "-U", "-f", root_format, "-O", "qcow2",
+                str(self.path / _ROOT), str(part),
+            )  # fmt: skip
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     def make_blank_disk(self, name: str, size_mib: int, make_content: tuple[str, ...]) -> None:
         """A raw disk `name` that `make_content` (a command; the path comes last) formats.

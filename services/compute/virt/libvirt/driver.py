@@ -182,6 +182,31 @@ class LibvirtDriver(Driver):
         self._folder(instance.uuid).remove_rescue_disk()
         return self._restart(instance, checkpoint)
 
+    def snapshot(
+        self, instance: Instance, image_id: str, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """A guest that runs stands still for as long as its disk is copied."""
+        folder = self._folder(instance.uuid)
+        if not folder.has_root_disk():
+            raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
+        checkpoint()
+        domain = self._find(instance.uuid)
+        was_running = domain is not None and self.power_state(instance.uuid) is PowerState.RUNNING
+        # QEMU writes out all it holds back when it stops the CPUs.
+        state = self.pause(instance) if was_running else PowerState.SHUTDOWN
+        try:
+            folder.copy_root_disk(self.snapshot_path(image_id))
+        finally:
+            if was_running:
+                state = self.unpause(instance)
+        return state if domain is None else self.power_state(instance.uuid)
+
+    def snapshot_path(self, image_id: str) -> Path:
+        return self._settings.instances / f"{image_id}{disks.SNAPSHOT}"
+
+    def discard_snapshot(self, image_id: str) -> None:
+        self.snapshot_path(image_id).unlink(missing_ok=True)
+
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
             domain = self._domain(instance.uuid)
