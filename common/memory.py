@@ -34,6 +34,13 @@ def limit_arenas() -> None:
     mallopt(_M_MMAP_THRESHOLD, _MAP_ABOVE_BYTES)
 
 
+def give_back() -> None:
+    """Hand freed memory back to the system; for now and then, it takes some milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def settle() -> None:
     """Call it once a daemon has started: what is there now stays."""
     gc.collect()

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from common import daemon
+from common import daemon, memory
 from common.context import RequestContext, service_context
 from common.errors import KilonovaError
 from common.objects.daemon_status import DaemonStatus
@@ -107,6 +107,7 @@ class Presence:
                 self._hosts.heartbeat(service_context(), self._binary, [self._host])
             except KilonovaError as away:
                 LOG.warning("No sign of life was sent: %s", away)
+            memory.give_back()
 
     def _register(self) -> bool:
         try:

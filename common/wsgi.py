@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serving a WSGI application with gunicorn (threads), with the life of every daemon.
 
-The application is made in each worker, after the fork: connections, transports and clients must
-not be shared between processes. The listening socket may live in another network namespace.
+One worker is the process itself. Several are forked, and the application is made in each after the
+fork: connections, transports and clients must not be shared between processes. The listening socket
+may live in another network namespace.
 """
 
 import ctypes
@@ -15,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gunicorn.app.base
+import gunicorn.sock
 import setproctitle
 
 from common import daemon, memory
+from common.wsgi_worker import OnlyWorker, StayingWorker
 
 LOG = logging.getLogger(__name__)
 _CLONE_NEWNET = 0x40000000
@@ -50,14 +53,18 @@ class ServeOptions:
 
 
 def serve(options: ServeOptions, make: Callable[[], Served]) -> None:
-    """Serve until SIGTERM; does not return. `make` runs in each worker after the fork."""
+    """Serve until SIGTERM. `make` runs in each worker, after the fork where there are several."""
     setproctitle.setproctitle(options.name)
     memory.limit_arenas()
     listener = _listen(options)
     _expect_clients_to_speak(listener, options.receive_timeout_s)
     # gunicorn takes an inherited socket by its number, and tells the address from it
     listener.set_inheritable(True)
-    _Server(options, make, listener).run()
+    server = _Server(options, make, listener)
+    if options.workers == 1:
+        server.run_alone()
+    else:
+        server.run()
 
 
 def _listen(options: ServeOptions) -> socket.socket:
@@ -123,7 +130,7 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._listener.fileno()}",
             "workers": options.workers,
             "threads": options.threads,
-            "worker_class": "gthread",
+            "worker_class": StayingWorker,
             "keepalive": 75,
             "timeout": 0,  # threads answer for themselves; a slow request is no dead worker
             "graceful_timeout": options.graceful_timeout_s,
@@ -143,6 +150,22 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
     def load(self) -> Callable[..., Any]:
         self._served = self._make()
         return self._served.app
+
+    def run_alone(self) -> None:
+        """Serve in this very process.
+
+        A process above a single worker would only start it again, which systemd does as well, and
+        take 30 MiB for it.
+        """
+        log = self.cfg.logger_class(self.cfg)
+        sockets = gunicorn.sock.create_sockets(self.cfg, log)
+        worker = OnlyWorker(1, os.getpid(), sockets, self, self.cfg.timeout, self.cfg, log)
+        worker.pid = os.getpid()
+        try:
+            worker.init_process()
+        finally:
+            worker.tmp.close()
+            self._stopped(None, worker)
 
     def _ready(self, worker: Any) -> None:
         memory.settle()

@@ -27,11 +27,16 @@ def load(program: str, argv: Sequence[str], groups: Sequence[str]) -> cfg.Config
     """
     conf = cfg.ConfigOpts()
     log.register(conf)
-    for name in ("default", *groups):
-        module = importlib.import_module(f"common.config.{name}")
-        conf.register_opts(module.OPTS, group=module.GROUP)
+    add(conf, ["default", *groups])
     conf(list(argv), project="kilonova", prog=program)
     return conf
+
+
+def add(conf: cfg.ConfigOpts, groups: Sequence[str]) -> None:
+    """Have a configuration know more groups; one that was parsed already reads them from there."""
+    for name in groups:
+        module = importlib.import_module(f"common.config.{name}")
+        conf.register_opts(module.OPTS, group=module.GROUP)
 
 
 def list_opts() -> list[tuple[str | None, list[Any]]]:

@@ -21,6 +21,7 @@ from common.context import RequestContext
 from common.errors import Internal, Invalid, KilonovaError, Unavailable
 from common.observability import counters, log
 from common.rpc.interface import Address, Interface, dispatch, encode_error, encode_reply
+from common.rpc.rabbit import quicken
 
 LOG = logging.getLogger(__name__)
 
@@ -42,8 +43,11 @@ class Bus:
         self._lock = threading.Lock()
         self._silent_calls = 0
         self._servers: list[Any] = []
-        self._transport = oslo_messaging.get_rpc_transport(conf)
+        self._transport = self._connect()
         self._clients: dict[Address, Any] = {}
+
+    def _connect(self) -> Any:
+        return quicken(oslo_messaging.get_rpc_transport(self._conf))
 
     # --- the sending side: what common.rpc.interface.Sender asks for ---
 
@@ -93,7 +97,7 @@ class Bus:
                 return
             LOG.warning("No answer to %d calls in a row; rebuilding the connection", _DEAF_AFTER)
             self._silent_calls = 0
-            old, self._transport = self._transport, oslo_messaging.get_rpc_transport(self._conf)
+            old, self._transport = self._transport, self._connect()
             self._clients = {}
         threading.Thread(target=old.cleanup, name="old-transport", daemon=True).start()
 

@@ -44,6 +44,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from services.api.readiness import Readiness
     from services.api.routes import Parts
 
+    config.add(conf, ["service_user"])
     options, clock = conf.api, SystemClock()
     bus = Bus(conf)
     session = ServiceSession(conf)
@@ -98,7 +99,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
 
 def main() -> int:
     """The console script."""
-    conf = config.load(_PROGRAM, sys.argv[1:], ["api", "service_user"])
+    conf = config.load(_PROGRAM, sys.argv[1:], ["api"])
     log.setup(conf, _PROGRAM)
     options = conf.api
     serve(

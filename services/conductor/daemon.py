@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from common import config, daemon
+from common import config, daemon, memory
 from common.clients.image import ImageClient
 from common.clients.network import NetworkClient
 from common.clients.session import ServiceSession
@@ -272,6 +272,7 @@ class ConductorDaemon:
                 hosts.heartbeat(service_context(), _BINARY, [self._host])
             except Unavailable as away:
                 LOG.warning("No sign of life was sent: %s", away)
+            memory.give_back()
 
 
 def database_of(conf: cfg.ConfigOpts) -> Database:

@@ -2,6 +2,7 @@
 """Revisions of the schema. That they lead to what the code describes, `db check` finds."""
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from services.conductor.db import revisions
 
@@ -13,3 +14,7 @@ def test_upgrading_again_changes_nothing(database):
         revisions.upgrade(conn)
 
         assert revisions.current(conn) == revisions.head()
+
+
+def test_the_newest_revision_is_alembics():
+    assert revisions.head() == ScriptDirectory.from_config(revisions.config()).get_current_head()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How applications are served: by a process of its own, one or several workers."""
+
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.functional.rabbitmq import free_ports, wait_until
+
+pytestmark = pytest.mark.functional
+
+_SERVER = """
+import os, sys
+from common.wsgi import Served, ServeOptions, serve
+
+def app(environ, start_response):
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+port, workers, threads = map(int, sys.argv[1:])
+options = ServeOptions("served", "127.0.0.1", port, workers=workers, threads=threads)
+serve(options, lambda: Served(app, lambda: print("stopped", flush=True)))
+"""
+
+
+@contextmanager
+def served(*, workers=1, threads=4):
+    (port,) = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, str(port), str(workers), str(threads)],
+        cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        wait_until(lambda: _answers(url), "the server answers")
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url):
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_one_worker_is_the_process_itself_and_stops_when_told():
+    with served() as (url, process):
+        assert requests.get(url, timeout=5).text == str(process.pid)
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=10) == 0
+        assert process.stdout.read() == "stopped\n"
+
+
+def test_several_workers_are_processes_below_it():
+    with served(workers=2) as (url, process):
+        assert requests.get(url, timeout=5).text != str(process.pid)
+
+
+def test_clients_that_never_stop_asking_leave_threads_for_others():
+    over = threading.Event()
+
+    def ask_on(url):
+        with requests.Session() as session:
+            while not over.is_set():
+                session.get(url, timeout=10)
+
+    with served(threads=2) as (url, _):
+        busy = [threading.Thread(target=ask_on, args=(url,)) for _ in range(4)]
+        for thread in busy:
+            thread.start()
+        try:
+            answers = [requests.get(url, timeout=10).status_code for _ in range(20)]
+        finally:
+            over.set()
+            for thread in busy:
+                thread.join()
+
+    assert answers == [200] * 20
