@@ -8,6 +8,8 @@ from typing import Any
 import falcon
 
 from common.daemon import health_document
+from common.errors import TooLarge
+from common.ids import new_request_id
 from common.policy import Policy
 from services.api import faults
 from services.api.idempotency import DoneOnce
@@ -78,14 +80,32 @@ def _elsewhere(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
     versions.choices(req, resp)
 
 
-def behind(token_filter: Wsgi, app: Wsgi) -> Wsgi:
-    """Requests of the API go through the token filter, documents do not."""
+def behind(token_filter: Wsgi, app: Wsgi, *, max_body_bytes: int) -> Wsgi:
+    """Requests of the API go through the token filter, documents do not.
+
+    A body that says it is too large is refused before anybody is asked about the token.
+    """
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > max_body_bytes:
+            return _too_large(start_response)
         if path.startswith(("/v2.1/", "/v2/")) and path not in ("/v2.1/", "/v2/"):
             return token_filter(environ, start_response)
         environ.pop("HTTP_X_IDENTITY_STATUS", None)
         return app(environ, start_response)
 
     return serve
+
+
+def _too_large(start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body, request_id = faults.fault_body(413, str(TooLarge())), new_request_id()
+    headers = [
+        ("Content-Type", "application/json; charset=UTF-8"),
+        ("Content-Length", str(len(body))),
+        ("x-openstack-request-id", request_id),
+        ("x-compute-request-id", request_id),
+    ]
+    start_response("413 Content Too Large", headers)
+    return [body]

@@ -94,7 +94,9 @@ def make(conf: cfg.ConfigOpts) -> Served:
         presence.stop()
         bus.close()
 
-    return Served(behind(TokenFilter(app, conf, clock), app), stop)
+    return Served(
+        behind(TokenFilter(app, conf, clock), app, max_body_bytes=options.max_body_bytes), stop
+    )
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import msgspec
 from common.errors import Invalid
 from services.api.actions import Actions
 from services.api.declare.version import FIRST, LAST, MAJOR
+from services.api.idempotency import HEADER
 from services.api.responder import Operation, operation_of
 from services.api.routes import Route
 
@@ -30,6 +31,14 @@ _FAULT = {
             }
         }
     },
+}
+
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The request is done once however often it is sent with this key.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
 
@@ -65,7 +74,7 @@ def document(table: Sequence[Route], version: int) -> dict[str, Any]:
             item = paths.setdefault(f"/v2.1{route.path}", {})
             if parameters:
                 item["parameters"] = parameters
-            item[method] = _described(operations, version)
+            item[method] = _described(method, route.path, operations, version)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,24 +106,39 @@ def _operations(route: Route, version: int) -> Iterator[tuple[str, list[Operatio
             yield method, [operation]
 
 
-def _described(operations: list[Operation], version: int) -> dict[str, Any]:
-    first = operations[0]
+def _described(method: str, path: str, operations: list[Operation], version: int) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "summary": " / ".join(operation.summary for operation in operations),
-        "responses": {"default": _FAULT},
+        "operationId": re.sub(r"\W+", "-", f"{method}{path}").strip("-"),
+        "summary": " / ".join(filter(None, (operation.summary for operation in operations))),
+        "responses": {**_answers(operations, version), "default": _FAULT},
     }
-    for operation in operations:
-        answer: dict[str, Any] = {"description": operation.summary or "Done."}
-        if operation.answer is not None:
-            answer["content"] = {"application/json": {"schema": operation.answer.schema(version)}}
-        shown["responses"][str(operation.status)] = answer
+    first = operations[0]
+    parameters = [_KEY] if method == "post" else []
     if first.query is not None:
-        shown["parameters"] = [
+        parameters += [
             {"name": name, "in": "query", "schema": schema}
             for name, schema in first.query.schema(version)["properties"].items()
         ]
+    if parameters:
+        shown["parameters"] = parameters
     bodies = [o.body.schema(version) for o in operations if o.body is not None]
     if bodies:
-        schema = bodies[0] if len(bodies) == 1 else {"oneOf": bodies}
-        shown["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        shown["requestBody"] = {"content": {"application/json": {"schema": _one_of(bodies)}}}
     return shown
+
+
+def _answers(operations: list[Operation], version: int) -> dict[str, Any]:
+    """The successful answers by status; actions share a path, so a status may have several."""
+    found: dict[str, Any] = {}
+    for status in dict.fromkeys(operation.status for operation in operations):
+        same = [operation for operation in operations if operation.status == status]
+        schemas = [o.answer.schema(version) for o in same if o.answer is not None]
+        answer: dict[str, Any] = {"description": same[0].summary or "Done."}
+        if schemas:
+            answer["content"] = {"application/json": {"schema": _one_of(schemas)}}
+        found[str(status)] = answer
+    return found
+
+
+def _one_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

@@ -49,7 +49,7 @@ class World:
         self.sdk = cloud.connect(user, project=project)
         self.user_id: str = self.sdk.current_user_id
         self.project_id: str = self.sdk.current_project_id
-        self._token: str = self.sdk.auth_token
+        self.token: str = self.sdk.auth_token
         self._session = requests.Session()
         self._servers: dict[str, list[str]] = defaultdict(list)
         self._not_made: dict[str, str] = {}
@@ -62,7 +62,7 @@ class World:
         """A request below /v2.1 (an absolute path: below the root) at 2.`version`."""
         below = path[1:] if path.startswith("//") else f"/v2.1{path}"
         headers = {
-            "X-Auth-Token": self._token,
+            "X-Auth-Token": self.token,
             "OpenStack-API-Version": f"compute 2.{version}",
             **more.pop("headers", {}),
         }

@@ -85,3 +85,11 @@ def test_other_methods_are_unknown_paths(cloud: Cloud):
             method, f"{cloud.compute_url}/v2.1/servers", headers={"X-Auth-Token": token}, timeout=30
         )
         assert answer.status_code == 404, method
+
+
+def test_a_body_that_is_too_large_is_refused_before_its_token_is_looked_at(cloud: Cloud):
+    answer = requests.post(f"{cloud.compute_url}/v2.1/servers", data=b"x" * 200_000, timeout=30)
+
+    assert answer.status_code == 413
+    assert answer.json()["overLimit"]["code"] == 413
+    assert answer.headers["x-openstack-request-id"].startswith("req-")
