@@ -107,6 +107,14 @@ OPTS = [
         help="Seconds for which a deleted instance can be restored; it keeps its place on its host "
         "until then. 0 deletes at once.",
     ),
+    cfg.IntOpt(
+        "shelved_offload_time_s",
+        default=0,
+        min=-1,
+        max=31536000,
+        help="Seconds for which a shelved instance keeps its place on its host, so that it comes "
+        "back at once. 0 takes it away with shelving, -1 leaves it until its owner offloads it.",
+    ),
     cfg.StrOpt(
         "crash_points",
         default="",

@@ -34,6 +34,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
     from common.rpc.conductor.servers import Servers
+    from common.rpc.conductor.shelving import Shelving
     from common.rpc.conductor.snapshots import Snapshots
     from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
@@ -58,6 +59,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         state=State.client(bus),
         repair=Repair.client(bus),
         snapshots=Snapshots.client(bus),
+        shelving=Shelving.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

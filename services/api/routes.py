@@ -15,6 +15,7 @@ from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.servers import Servers as ServersRpc
+from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
@@ -39,6 +40,7 @@ from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
 from services.api.resources.servers.actions.power import PowerActions
 from services.api.resources.servers.actions.repair import RepairActions
+from services.api.resources.servers.actions.shelving import ShelvingActions
 from services.api.resources.servers.actions.snapshots import SnapshotActions
 from services.api.resources.servers.actions.state import StateActions
 from services.api.snapshot_images import SnapshotImages
@@ -54,6 +56,7 @@ class Parts:
     state: State
     repair: Repair
     snapshots: Snapshots
+    shelving: Shelving
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -94,13 +97,15 @@ def routes(parts: Parts) -> list[Route]:
 def _servers(parts: Parts) -> Iterator[Route]:
     servers = parts.servers
     many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
+    snapshot_images = SnapshotImages(parts.images)
     actions = (
         PowerActions(parts.power),
         ConsoleActions(servers),
         GuestActions(parts.guest),
         StateActions(parts.state, servers),
         DeletionActions(servers),
-        SnapshotActions(parts.snapshots, SnapshotImages(parts.images)),
+        SnapshotActions(parts.snapshots, snapshot_images),
+        ShelvingActions(parts.shelving, parts.snapshots, snapshot_images),
         RepairActions(parts.repair, parts.lookups, show_password=parts.show_password),
     )
     one = "/servers/{server_id}"

@@ -34,6 +34,7 @@ from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
+from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
 from services.conductor.chores import Chores
@@ -51,6 +52,7 @@ from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.repair import RepairEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
+from services.conductor.endpoint.shelving import ShelvingEndpoint
 from services.conductor.endpoint.snapshots import SnapshotsEndpoint
 from services.conductor.endpoint.state import StateEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
@@ -69,8 +71,10 @@ from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
 from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
+from services.conductor.tasks.shelve import Shelve, ShelveOffload
 from services.conductor.tasks.snapshot import Snapshot
 from services.conductor.tasks.soft_delete import Restore, SoftDelete
+from services.conductor.tasks.unshelve import Unshelve, UnshelveInPlace
 
 LOG = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ FLOWS = (
     Boot, Delete, SoftDelete, Restore,
     Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
-    Snapshot,
+    Snapshot, Shelve, ShelveOffload, Unshelve, UnshelveInPlace,
 )  # fmt: skip
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
@@ -171,8 +175,13 @@ class ConductorDaemon:
         )  # fmt: skip
         delete = AcceptDelete(admission, quota, reclaim_after_s=options.reclaim_instance_interval_s)
         idempotency = IdempotencyEndpoint(self._database)
+        shelving = AcceptShelving(
+            admission,
+            offload_after_s=options.shelved_offload_time_s,
+            down_after_s=options.host_down_after_s,
+        )
         self._chores = Chores(
-            [delete.reclaim, idempotency.purge],
+            [delete.reclaim, shelving.offload_due, idempotency.purge],
             interval_s=options.chores_interval_s,
             rng=random.Random(),
         )
@@ -187,6 +196,7 @@ class ConductorDaemon:
             PowerEndpoint(AcceptPower(admission)),
             GuestEndpoint(AcceptGuest(admission)),
             StateEndpoint(AcceptState(admission)),
+            ShelvingEndpoint(shelving),
             SnapshotsEndpoint(AcceptSnapshots(admission, quota)),
             RepairEndpoint(AcceptRepair(admission, quota), servers),
             CatalogEndpoint(self._database, quota),

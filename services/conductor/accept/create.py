@@ -17,8 +17,6 @@ from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.keypair import Keypair
 from common.objects.new_server import CreatedServers, NewServers
-from common.objects.request_spec import RequestSpec
-from common.objects.resources import Resources
 from common.states import TaskState, VmState
 from services.conductor.accept.image_fit import check_fit
 from services.conductor.accept.names import hostname_of, nth_name
@@ -29,9 +27,9 @@ from services.conductor.journal.engine import Engine
 from services.conductor.quota import Quota
 from services.conductor.tasks.boot import Boot, BootParams
 from services.conductor.tasks.ground import NETWORKS_KEY, NO_NETWORKS
+from services.conductor.tasks.placing import spec_of
 
 _UNIQUE_VIOLATION = "23505"
-_MIB_PER_GIB = 1024
 
 
 class Create:
@@ -160,17 +158,8 @@ class Create:
         )
 
     def _task(self, ctx: RequestContext, request: NewServers, instance: Instance) -> Task:
-        flavor = instance.flavor
-        spec = RequestSpec(
-            instance_uuids=(instance.uuid,),
-            project_id=instance.project_id,
-            need=Resources(
-                vcpus=flavor.vcpus, memory_mib=flavor.memory_mib, disk_gib=_disk_gib(flavor)
-            ),
-            availability_zone=request.availability_zone,
-            image_properties=instance.image.properties if instance.image else {},
-            extra_specs=flavor.extra_specs,
-            scheduler_hints=request.scheduler_hints,
+        spec = spec_of(
+            instance,
             requested_host=request.requested_host,
             requested_node=request.requested_node,
         )
@@ -209,11 +198,6 @@ def _action(ctx: RequestContext, instance: Instance) -> InstanceAction:
         project_id=ctx.project_id,
         start_time=instance.created_at,
     )
-
-
-def _disk_gib(flavor: Flavor) -> int:
-    """What a flavor's disks take: root, ephemeral, and swap rounded up to whole GiB."""
-    return flavor.root_gib + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB)
 
 
 def _nothing() -> None:

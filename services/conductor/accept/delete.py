@@ -18,6 +18,7 @@ from services.conductor.db import instances, journal
 from services.conductor.quota import Quota
 from services.conductor.tasks.delete import Delete
 from services.conductor.tasks.ground import has_networks
+from services.conductor.tasks.shelve import SHELVED_IMAGE_KEY
 from services.conductor.tasks.soft_delete import SOFT_DELETED_AT_KEY, Restore, SoftDelete
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +58,11 @@ class AcceptDelete:
                 task = admission.task(ctx, SoftDelete.name, found, interrupts=bool(before))
             else:
                 task_state = TaskState.DELETING
-                task = admission.task(ctx, Delete.name, found, has_networks=has_networks(found))
+                task = admission.task(
+                    ctx, Delete.name, found,
+                    has_networks=has_networks(found),
+                    shelved_image_id=found.system_metadata.get(SHELVED_IMAGE_KEY),
+                )  # fmt: skip
             instances.change(conn, instance, task_state=task_state, progress=0)
             launch = admission.insert(conn, ctx, task, action=Delete.name, after=before)
         launch()

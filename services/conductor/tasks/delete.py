@@ -27,6 +27,7 @@ class Delete(Flow):
             PointOfNoReturn("its owner wants it gone"),
             OnHost(self.destroy, event="compute_terminate_instance"),
             Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
+            Call(self.delete_image, when=lambda task: bool(task.params.get("shelved_image_id"))),
             Commit(self.forget),
         )
 
@@ -47,6 +48,10 @@ class Delete(Flow):
     def delete_ports(self, task: Task) -> None:
         """Delete the ports that were made, unbind the others. Again: what is gone is fine."""
         self._ground.ports.unplug(task.instance_uuid)
+
+    def delete_image(self, task: Task) -> None:
+        """Delete the image that it would have been unshelved from. Again: it is gone."""
+        self._ground.images.delete(str(task.params["shelved_image_id"]))
 
     def forget(self, conn: Connection, task: Task) -> None:
         """Give the room back and mark the row. Again: cannot be, its commit is also its record."""

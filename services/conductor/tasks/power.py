@@ -25,12 +25,25 @@ class PowerFlow(Flow):
         self._ground = ground
 
     def _order(
-        self, conn: Connection, task: Task, method: str, *, more_s: float = 0, **arguments: Any
+        self,
+        conn: Connection,
+        task: Task,
+        method: str,
+        *,
+        more_s: float = 0,
+        owable: bool = False,
+        **arguments: Any,
     ) -> HostStep:
         instance: Instance = self._ground.instance(conn, task)
         deadline_s = self._ground.limits.operation_timeout_s + more_s
         return self._ground.order(
-            conn, method, instance, host=self._host(instance), deadline_s=deadline_s, **arguments
+            conn,
+            method,
+            instance,
+            host=self._host(instance),
+            deadline_s=deadline_s,
+            owable=owable,
+            **arguments,
         )
 
     def _host(self, instance: Instance) -> str:

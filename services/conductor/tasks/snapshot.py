@@ -35,11 +35,11 @@ class ImageFlow(PowerFlow):
         """Nobody will fill it. Again: it is gone."""
         self._ground.images.delete(str(task.params["image_id"]))
 
-    def snapshot(self, conn: Connection, task: Task) -> HostStep:
+    def snapshot(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host write the root disk into a file. Again: anew."""
         return self._with_image(conn, task, "snapshot")
 
-    def upload_snapshot(self, conn: Connection, task: Task) -> HostStep:
+    def upload_snapshot(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host send the file. Again: an image that has its data is left alone."""
         return self._with_image(conn, task, "upload_snapshot")
 

@@ -206,3 +206,35 @@ def test_a_snapshot_that_fails_deletes_its_image_and_says_why(
     told = call("GET", f"/servers/{server}/os-instance-actions/{request}").json()["instanceAction"]
     assert "by order of the configuration" in told["message"]
     assert act({"createImage": {"name": " x"}}).status_code == 400
+
+
+def test_a_shelved_server_comes_back_with_its_addresses(cloud: Cloud):
+    demo = cloud.connect()
+    network = next(iter(demo.network.networks()))
+    image = next(iter(demo.image.images()))
+    made = demo.compute.create_server(
+        name="shelved", flavor_id="1", image_id=image.id, networks=[{"uuid": network.id}]
+    )
+    before = demo.compute.wait_for_server(made, wait=30, interval=0.1)
+
+    demo.compute.shelve_server(made)
+    off = demo.compute.wait_for_server(made, "SHELVED_OFFLOADED", wait=30, interval=0.1)
+    shot = demo.image.find_image("shelved-shelved")
+    assert (off.compute_host, shot.status) == (None, "active")
+    admin = cloud.connect("admin").compute
+    admin.default_microversion = "2.91"
+    answer = admin.post(
+        f"/servers/{made.id}/action", json={"unshelve": {"host": "fake2"}}, microversion="2.91"
+    )
+    assert answer.status_code == 202
+    back = demo.compute.wait_for_server(made, "ACTIVE", wait=30, interval=0.1)
+
+    assert back.addresses == before.addresses
+    assert back.image.id == image.id
+    assert admin.get_server(made.id).compute_host == "fake2"
+    ports = list(cloud.connect("admin").network.ports(device_id=made.id))
+    assert [port.binding_host_id for port in ports] == ["fake2"]
+    wait_until(lambda: demo.image.find_image("shelved-shelved") is None, "the image is deleted")
+    demo.compute.delete_server(made)
+    demo.compute.wait_for_delete(made, wait=30, interval=0.1)
+    assert not list(cloud.connect("admin").network.ports(device_id=made.id))

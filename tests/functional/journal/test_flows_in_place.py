@@ -4,11 +4,12 @@
 import pytest
 from sqlalchemy import text
 
-from common.errors import HypervisorError, InstanceInvalidState
+from common.errors import Conflict, HypervisorError, InstanceInvalidState, Invalid
 from common.objects.action import InstanceAction
 from common.objects.image import ImageMeta
 from common.objects.rebuild import NewContent
-from services.conductor.db import actions
+from common.objects.unshelving import Unshelving
+from services.conductor.db import actions, instances
 from tests.functional.journal.world import ADMIN, MEMBER, RECLAIM_AFTER_S
 from tests.functional.rabbitmq import wait_until
 
@@ -257,3 +258,135 @@ def test_a_backup_drops_the_oldest_of_its_type_and_nothing_else(world):
 
     wait_until(lambda: "old" not in world.images.known, "the oldest one is gone")
     assert set(world.images.known) == {"weekly", "older-than-new", "new"}
+
+
+def shelved(world, *, offload_after_s=-1):
+    """A server that was shelved from ACTIVE."""
+    uuid = world.boot()
+    world.shelving[offload_after_s].shelve(MEMBER, uuid, world.images.add("shot"))
+    world.report("power_off", power_state=4)
+    world.report("snapshot", power_state=4)
+    assert states(world, uuid) == ("active", "shelving_image_uploading")
+    world.report("upload_snapshot")
+    world.images.add("shot", "active")
+    return uuid
+
+
+def test_a_shelved_server_stays_on_its_host_until_it_is_offloaded(world):
+    uuid = shelved(world)
+    assert states(world, uuid) == ("shelved", None)
+    assert world.get(uuid).host == "host1"
+
+    world.shelving[-1].shelve_offload(MEMBER, uuid)
+    assert states(world, uuid) == ("shelved", "shelving_offloading")
+    world.report("destroy")
+
+    assert states(world, uuid) == ("shelved_offloaded", None)
+    assert (world.get(uuid).host, world.get(uuid).availability_zone) == (None, None)
+    assert world.scalars("SELECT count(*) FROM allocations") == [0]
+
+
+def test_a_server_is_offloaded_at_once_where_that_is_wanted_and_comes_back(world):
+    uuid = shelved(world, offload_after_s=0)
+    assert states(world, uuid) == ("shelved", "shelving_offloading")
+    world.report("destroy")
+    assert states(world, uuid) == ("shelved_offloaded", None)
+
+    world.shelving[0].unshelve(MEMBER, uuid, None)
+    assert states(world, uuid)[1] == "unshelving"
+    order = world.report("build")
+
+    wait_until(lambda: not world.images.known, "the image is gone")
+    found = world.get(uuid)
+    assert '"shot"' in order.payload
+    assert (found.vm_state, found.task_state, found.host) == ("active", None, "host1")
+    assert found.image.id == "i"
+    assert found.system_metadata == {"networks": "none"}
+    assert world.scalars("SELECT count(*) FROM allocations") == [1]
+
+
+def test_a_server_that_finds_no_host_stays_shelved_and_says_why(world):
+    uuid = shelved(world, offload_after_s=0)
+    world.report("destroy")
+    world.scheduler.reason = "1 host; 1 disabled"
+
+    world.shelving[0].unshelve(MEMBER, uuid, None)
+
+    wait_until(lambda: states(world, uuid) == ("shelved_offloaded", None), "it rests")
+    assert "1 disabled" in last_action(world, uuid).message
+    assert "shot" in world.images.known
+
+
+def test_a_shelved_server_on_its_host_just_starts(world):
+    uuid = shelved(world)
+    with pytest.raises(Conflict, match="must be SHELVED_OFFLOADED"):
+        world.shelving[-1].unshelve(MEMBER, uuid, Unshelving(host="host1"))
+
+    world.shelving[-1].unshelve(MEMBER, uuid, None)
+    world.report("power_on")
+
+    wait_until(lambda: not world.images.known, "the image is gone")
+    assert states(world, uuid) == ("active", None)
+    assert last_action(world, uuid).action == "unshelve"
+
+
+def test_where_to_come_back_to_must_be_a_place(world):
+    uuid = shelved(world, offload_after_s=0)
+    world.report("destroy")
+    unshelve = world.shelving[0].unshelve
+    for nowhere in (Unshelving(host="none"), Unshelving(changes_zone=True, zone="none")):
+        with pytest.raises(Invalid):
+            unshelve(MEMBER, uuid, nowhere)
+    with world.database.begin() as conn:
+        instances.change(conn, uuid, pinned_availability_zone="other")
+    with pytest.raises(Conflict, match="is not in the availability zone"):
+        unshelve(MEMBER, uuid, Unshelving(host="host1"))
+
+    unshelve(MEMBER, uuid, Unshelving(changes_zone=True, host="host1"))
+
+    assert world.get(uuid).pinned_availability_zone is None
+    world.report("build")
+    assert world.get(uuid).host == "host1"
+
+
+def test_a_shelved_server_is_offloaded_in_time(world):
+    uuid = shelved(world, offload_after_s=3600)
+    world.shelving[3600].offload_due()
+    assert not world.hosts.sent
+
+    with world.database.begin() as conn:
+        conn.execute(text(
+            "UPDATE instances SET system_metadata = system_metadata || jsonb_build_object("
+            "'shelved_at', (now() - interval '3601 s')::text)"
+        ))  # fmt: skip
+    world.shelving[3600].offload_due()
+    world.report("destroy")
+
+    assert states(world, uuid) == ("shelved_offloaded", None)
+
+
+@pytest.mark.parametrize("broken", ["power_off", "snapshot", "upload_snapshot"])
+def test_a_server_that_cannot_be_shelved_runs_on(world, broken):
+    uuid = world.boot()
+    world.shelving[0].shelve(MEMBER, uuid, world.images.add("shot"))
+    for step in ("power_off", "snapshot", "upload_snapshot"):
+        world.report(step, power_state=4, error=REFUSED if step == broken else None)
+        if step == broken:
+            break
+    if broken != "power_off":
+        world.report("discard_snapshot")
+    world.report("power_on")
+
+    wait_until(lambda: states(world, uuid) == ("active", None), "it rests")
+    assert world.images.known == {}
+    assert "not today" in last_action(world, uuid).message
+
+
+def test_the_image_of_a_shelved_server_goes_with_it(world):
+    uuid = shelved(world, offload_after_s=0)
+    world.report("destroy")
+
+    world.delete(MEMBER, uuid)
+
+    wait_until(lambda: world.get(uuid).deleted, "it is deleted")
+    assert world.images.known == {}

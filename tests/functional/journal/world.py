@@ -18,6 +18,7 @@ from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
+from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
 from services.conductor.daemon import FLOWS
@@ -106,6 +107,12 @@ class World:
         self.power, self.state = AcceptPower(admission), AcceptState(admission)
         self.delete = AcceptDelete(admission, quota).delete
         self.snapshots = AcceptSnapshots(admission, quota)
+        self.shelving = {
+            offload_after_s: AcceptShelving(
+                admission, offload_after_s=offload_after_s, down_after_s=60
+            )
+            for offload_after_s in (-1, 0, 3600)
+        }
         self.repair = AcceptRepair(admission, quota)
         self.soft = AcceptDelete(admission, quota, reclaim_after_s=RECLAIM_AFTER_S)
 

@@ -13,6 +13,7 @@ from common.policy import Policy
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.repair import Repair
+from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
 from services.api.app import AppOptions, make_app
@@ -32,6 +33,7 @@ def parts() -> Parts:
         state=State.client(conductor.NOBODY),
         repair=Repair.client(conductor.NOBODY),
         snapshots=Snapshots.client(conductor.NOBODY),
+        shelving=Shelving.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),

@@ -204,6 +204,16 @@ CREATE_BACKUP = Body("create-backup", key="createBackup", fields=[
     Field("rotation", integer(0, texts=True, least_length=1)),
     _optional("metadata", _METADATA),
 ])  # fmt: skip
+SHELVE = Body.of("shelve", "shelve", ANYTHING)
+SHELVE_OFFLOAD = Body.of("shelve-offload", "shelveOffload", ANYTHING)
+UNSHELVE = Body.of("unshelve", "unshelve", Changing((
+    ("2.1", ANYTHING),
+    ("2.77", Record([Field("availability_zone", NAME)], null=True)),
+    ("2.91", Record([
+        _optional("availability_zone", string(null=True)),
+        _optional("host", TEXT),
+    ], null=True)),
+)))  # fmt: skip
 FORCE_DELETE = Body.of("force-delete", "forceDelete", ANYTHING)
 RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unshelve: an instance comes back, on the host where it is still, or on one that is chosen."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from common.objects.image import ImageMeta
+from common.objects.network import RequestedNetwork, VirtualInterface
+from common.states import PowerState, TaskState, VmState
+from services.conductor.db import instances
+from services.conductor.db.journal_task import Task
+from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
+from services.conductor.tasks.ground import Ground
+from services.conductor.tasks.placing import Placing, PlacingParams, claimed_by
+from services.conductor.tasks.power import PowerFlow
+from services.conductor.tasks.shelve import SHELVED_AT_KEY, SHELVED_IMAGE_KEY
+
+
+class UnshelveParams(PlacingParams, frozen=True, kw_only=True):
+    """`image_id`: what the root disk is made from (None: it boots from a volume); `ports`: of the
+    instance, to be bound to the new host.
+    """
+
+    image_id: str | None = None
+    ports: tuple[RequestedNetwork, ...] = ()
+
+
+class Unshelve(Placing):
+    """Bring an instance that is on no host back onto one.
+
+    ACTIVE             it runs, its image is deleted
+    SHELVED_OFFLOADED  no host has room, or as many failed as are tried: all is undone, the image is
+                       kept, the action's message says why and names the hosts
+    """
+
+    name = "unshelve"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            Call(self.look_up_image, when=_has_image),
+            Call(self.choose_host, event="conductor_unshelve_instance"),
+            Commit(self.claim, undo=self.release),
+            Call(self.bind_ports, when=lambda task: bool(_params(task).ports)),
+            Commit(self.record_ports),
+            OnHost(self.build, undo=self.destroy, event="compute_unshelve_instance"),
+            PointOfNoReturn("the guest runs"),
+            Commit(self.activate),
+            Call(self.delete_image, when=_has_image),
+        )
+
+    def shown_when_claimed(self, task: Task) -> dict[str, Any]:
+        """The guest is made next."""
+        return {"task_state": TaskState.SPAWNING}
+
+    def shown_when_released(self, task: Task) -> dict[str, Any]:
+        """Another host is to be chosen, unless a deletion goes on from here."""
+        return {} if task.abort_requested else {"task_state": TaskState.UNSHELVING}
+
+    def look_up_image(self, task: Task) -> ImageMeta:
+        """What the image is. Again: the same. Raises: ImageNotFound (its owner deleted it)."""
+        return self._ground.images.get(str(_params(task).image_id))
+
+    def bind_ports(self, task: Task) -> list[VirtualInterface]:
+        """Bind the instance's ports to the host. Again: they are; another host rebinds them."""
+        params, claimed = _params(task), claimed_by(task)
+        return list(
+            self._ground.ports.plug(
+                instance=task.instance_uuid,
+                project_id=params.spec.project_id,
+                host=claimed.candidate.host,
+                zone=claimed.zone,
+                requested=params.ports,
+                security_groups=(),
+            )
+        )
+
+    def record_ports(self, conn: Connection, task: Task) -> None:
+        """Write down how they are bound. Again: cannot be, its commit is also its record."""
+        if not _params(task).ports:
+            return
+        before = {vif.port_id: vif for vif in self._ground.instance(conn, task).vifs}
+        bound = task.result("bind_ports", tuple[VirtualInterface, ...])
+        instances.change(
+            conn,
+            task.instance_uuid,
+            vifs=tuple(
+                msgspec.structs.replace(vif, created=before[vif.port_id].created)
+                for vif in bound
+                if vif.port_id in before
+            ),
+        )
+
+    def build(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host make disks from the image, and the guest. Again: what is there is kept."""
+        instance = self._ground.instance(conn, task)
+        if _has_image(task):
+            image = task.result("look_up_image", ImageMeta)
+            instance = msgspec.structs.replace(instance, image=image)
+        return self._ground.order(
+            conn,
+            "build",
+            instance,
+            host=claimed_by(task).candidate.host,
+            deadline_s=self._ground.limits.build_timeout_s,
+        )
+
+    def activate(self, conn: Connection, task: Task) -> None:
+        """Show it as running. Again: cannot be, its commit is also its record."""
+        self.praise(conn, task)
+        built = task.results.get("build") or {}
+        _show_unshelved(self._ground, conn, task, built.get("power_state", PowerState.RUNNING))
+
+    def delete_image(self, task: Task) -> None:
+        """What it came back from is not needed any more. Again: it is gone."""
+        self._ground.images.delete(str(_params(task).image_id))
+
+    def undone(self, conn: Connection, task: Task) -> None:
+        """SHELVED_OFFLOADED, unless a deletion goes on from here."""
+        if not task.abort_requested:
+            instances.change(conn, task.instance_uuid, task_state=None)
+
+    def failed(self, conn: Connection, task: Task) -> None:
+        """As `undone`: what could not be removed from a host is in the action's message."""
+        self.undone(conn, task)
+
+
+class UnshelveInPlace(PowerFlow):
+    """Start a shelved instance on the host where it is still: ACTIVE, or SHELVED with the reason
+    in its action.
+    """
+
+    name = "unshelve_in_place"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.power_on, event="compute_unshelve_instance"),
+            PointOfNoReturn("the guest runs"),
+            Commit(self.activate),
+            Call(self.delete_image, when=_has_image),
+        )
+
+    def power_on(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host start the guest. Again: a running guest is left alone."""
+        return self._order(conn, task, "power_on")
+
+    def activate(self, conn: Connection, task: Task) -> None:
+        """Show it as running. Again: cannot be, its commit is also its record."""
+        reported = task.results.get("power_on") or {}
+        power_state = reported.get("power_state", PowerState.RUNNING)
+        _show_unshelved(self._ground, conn, task, power_state)
+
+    def delete_image(self, task: Task) -> None:
+        """The disk is still there: nobody needs its image. Again: it is gone."""
+        self._ground.images.delete(str(task.params["image_id"]))
+
+
+def _show_unshelved(ground: Ground, conn: Connection, task: Task, power_state: int) -> None:
+    marks = (SHELVED_AT_KEY, SHELVED_IMAGE_KEY)
+    system_metadata = ground.instance(conn, task).system_metadata
+    instances.change(
+        conn,
+        task.instance_uuid,
+        vm_state=VmState.ACTIVE,
+        task_state=None,
+        power_state=power_state,
+        launched_at=ground.clock.now(),
+        system_metadata={k: v for k, v in system_metadata.items() if k not in marks},
+    )
+
+
+def _has_image(task: Task) -> bool:
+    return task.params.get("image_id") is not None
+
+
+def _params(task: Task) -> UnshelveParams:
+    return msgspec.convert(task.params, UnshelveParams)
