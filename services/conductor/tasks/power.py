@@ -68,6 +68,10 @@ class PowerFlow(Flow):
         if not task.abort_requested:
             instances.change(conn, task.instance_uuid, task_state=None)
 
+    def failed(self, conn: Connection, task: Task) -> None:
+        """As `undone`, unless a flow knows worse: the action's message says what is left where."""
+        self.undone(conn, task)
+
 
 class Start(PowerFlow):
     """Power a stopped instance on: ACTIVE, or SHUTOFF as before with the reason in its action."""

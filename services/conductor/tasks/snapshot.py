@@ -89,9 +89,10 @@ class Snapshot(ImageFlow):
         """Show that the copy is made. Again: cannot be, its commit is also its record."""
         instances.change(conn, task.instance_uuid, task_state=TaskState.IMAGE_UPLOADING)
 
-    def record(self, conn: Connection, task: Task) -> None:
+    def record(self, conn: Connection, task: Task) -> bool:
         """Show that nothing is under way. Again: cannot be, its commit is also its record."""
         instances.change(conn, task.instance_uuid, task_state=None)
+        return True
 
     def rotate(self, task: Task) -> None:
         """Delete the oldest backups of this type. Again: what is gone stays gone.
@@ -113,3 +114,8 @@ class Snapshot(ImageFlow):
                 self._ground.images.delete(old)
             except Refused as kept:
                 LOG.warning("Backup %s of instance %s stays: %s", old, task.instance_uuid, kept)
+
+    def failed(self, conn: Connection, task: Task) -> None:
+        """The state before; behind `record` the instance may be busy with something else by now."""
+        if "record" not in task.results:
+            self.undone(conn, task)

@@ -107,11 +107,12 @@ class Unshelve(Placing):
             deadline_s=self._ground.limits.build_timeout_s,
         )
 
-    def activate(self, conn: Connection, task: Task) -> None:
+    def activate(self, conn: Connection, task: Task) -> bool:
         """Show it as running. Again: cannot be, its commit is also its record."""
         self.praise(conn, task)
         built = task.results.get("build") or {}
         _show_unshelved(self._ground, conn, task, built.get("power_state", PowerState.RUNNING))
+        return True
 
     def delete_image(self, task: Task) -> None:
         """What it came back from is not needed any more. Again: it is gone."""
@@ -123,8 +124,9 @@ class Unshelve(Placing):
             instances.change(conn, task.instance_uuid, task_state=None)
 
     def failed(self, conn: Connection, task: Task) -> None:
-        """As `undone`: what could not be removed from a host is in the action's message."""
-        self.undone(conn, task)
+        """As `undone`; behind `activate` the instance may be busy with something else by now."""
+        if "activate" not in task.results:
+            self.undone(conn, task)
 
 
 class UnshelveInPlace(PowerFlow):
@@ -147,11 +149,17 @@ class UnshelveInPlace(PowerFlow):
         """Have the host start the guest. Again: a running guest is left alone."""
         return self._order(conn, task, "power_on")
 
-    def activate(self, conn: Connection, task: Task) -> None:
+    def activate(self, conn: Connection, task: Task) -> bool:
         """Show it as running. Again: cannot be, its commit is also its record."""
         reported = task.results.get("power_on") or {}
         power_state = reported.get("power_state", PowerState.RUNNING)
         _show_unshelved(self._ground, conn, task, power_state)
+        return True
+
+    def failed(self, conn: Connection, task: Task) -> None:
+        """SHELVED; behind `activate` the instance may be busy with something else by now."""
+        if "activate" not in task.results:
+            self.undone(conn, task)
 
     def delete_image(self, task: Task) -> None:
         """The disk is still there: nobody needs its image. Again: it is gone."""

@@ -16,6 +16,7 @@ from common.rpc.scheduler import Scheduler
 from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
+from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.shelving import AcceptShelving
@@ -79,7 +80,7 @@ class Images:
 class World:
     """A conductor without a bus: a test is its scheduler and its hosts."""
 
-    def __init__(self, database):
+    def __init__(self, database, *, runner=None, crash=None):
         self.database = database
         self.scheduler, self.hosts, self.images = OneHost(), Hosts(), Images()
         add_hosts(database, self.scheduler.report)
@@ -91,11 +92,11 @@ class World:
         )  # fmt: skip
         flows = {f.name: f(ground) for f in FLOWS}
         lease = Lease("me#1", 30, 10)
-        self.runner = Runner(database, lease, threads=2)
+        self.runner = runner or Runner(database, lease, threads=2)
         self.engine = Engine(
             database,
             Stepper(flows, clock=SystemClock(), rng=random.Random(1), patience=Patience()),
-            self.hosts, lease, crashpoints.none(), self.runner.put,
+            self.hosts, lease, crash or crashpoints.none(), self.runner.put,
         )  # fmt: skip
         self.runner.start(self.engine.run)
         quota = Quota(OPTIONS)
@@ -106,6 +107,7 @@ class World:
         )  # fmt: skip
         self.power, self.state = AcceptPower(admission), AcceptState(admission)
         self.delete = AcceptDelete(admission, quota).delete
+        self.guest = AcceptGuest(admission)
         self.snapshots = AcceptSnapshots(admission, quota)
         self.shelving = {
             offload_after_s: AcceptShelving(
@@ -134,6 +136,9 @@ class World:
             )
         )  # fmt: skip
         return operation
+
+    def new_uuid(self):
+        return new_uuid()
 
     def get(self, uuid):
         with self.database.begin() as conn:

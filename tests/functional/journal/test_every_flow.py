@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever fails at any step, or dies, a flow ends in a named state and leaves nothing behind."""
+
+import functools
+
+import pytest
+
+from common.objects.image import ImageMeta
+from common.objects.rebuild import NewContent
+from services.conductor.daemon import FLOWS
+from tests.functional.journal.unlucky import FAILURES, Unlucky
+from tests.functional.journal.world import request
+
+pytestmark = pytest.mark.functional
+
+SHOT = "shot"
+
+
+class Case:
+    """How an instance comes to where the flow begins, what is asked, and where it may end."""
+
+    def __init__(self, flow, ask, *ends, before=()):
+        self.flow, self.ask, self.ends, self.before = flow, ask, set(ends), before
+
+
+def power(verb, **arguments):
+    return lambda w, uuid: w.ask(functools.partial(getattr(w.power, verb), **arguments), uuid)
+
+
+def shelve(offload_after_s):
+    def ask(w, uuid):
+        w.ask(w.shelving[offload_after_s].shelve, uuid, w.images.add(SHOT))
+
+    return ask
+
+
+def rescue(w, uuid):
+    w.ask(functools.partial(w.repair.rescue, volume_backed=False), uuid, "s3cret", None)
+
+
+def rebuild(w, uuid):
+    w.ask(w.repair.rebuild, uuid, NewContent(image=ImageMeta(id="other")))
+
+
+def create_image(w, uuid):
+    w.ask(w.snapshots.create_image, uuid, w.images.add(SHOT))
+
+
+def delete(w, uuid):
+    w.ask(w.delete, uuid)
+
+
+def boot(w, uuid):
+    w.ask(w.create, request(uuids=(uuid,), admin_password="s3cret"))
+
+
+def soft_delete(w, uuid):
+    w.ask(w.soft.delete, uuid)
+
+
+CASES = [
+    Case("boot", boot, "active", "error"),
+    Case("delete", delete, "deleted", "error", before=(boot,)),
+    Case("soft_delete", soft_delete, "soft-delete", "active", before=(boot,)),
+    Case("restore", lambda w, uuid: w.ask(w.soft.restore, uuid), "active", "soft-delete",
+         before=(boot, soft_delete)),
+    Case("stop", power("stop"), "stopped", "active", before=(boot,)),
+    Case("start", power("start"), "active", "stopped", before=(boot, power("stop"))),
+    Case("reboot", power("reboot", hard=True), "active", before=(boot,)),
+    Case("pause", power("pause"), "paused", "active", before=(boot,)),
+    Case("unpause", power("unpause"), "active", "paused", before=(boot, power("pause"))),
+    Case("suspend", power("suspend"), "suspended", "active", before=(boot,)),
+    Case("resume", power("resume"), "active", "suspended", before=(boot, power("suspend"))),
+    Case("trigger_crash_dump", power("trigger_crash_dump"), "active", before=(boot,)),
+    Case("change_password", lambda w, uuid: w.ask(w.guest.change_password, uuid, "s3cret"),
+         "active", before=(boot,)),
+    Case("rescue", rescue, "rescued", "active", "error", before=(boot,)),
+    Case("unrescue", lambda w, uuid: w.ask(w.repair.unrescue, uuid), "active", "rescued",
+         before=(boot, rescue)),
+    Case("rebuild", rebuild, "active", "error", before=(boot,)),
+    Case("rebuild", rebuild, "stopped", "error", before=(boot, power("stop"))),
+    Case("snapshot", create_image, "active", before=(boot,)),
+    Case("shelve", shelve(-1), "shelved", "active", "error", before=(boot,)),
+    Case("shelve", shelve(0), "shelved_offloaded", "shelved", "active", "error", before=(boot,)),
+    Case("shelve_offload", lambda w, uuid: w.ask(w.shelving[-1].shelve_offload, uuid),
+         "shelved_offloaded", "shelved", before=(boot, shelve(-1))),
+    Case("unshelve", lambda w, uuid: w.ask(w.shelving[0].unshelve, uuid, None),
+         "active", "shelved_offloaded", before=(boot, shelve(0))),
+    Case("unshelve_in_place", lambda w, uuid: w.ask(w.shelving[-1].unshelve, uuid, None),
+         "active", "shelved", before=(boot, shelve(-1))),
+]  # fmt: skip
+
+
+def _id(case):
+    return "-".join([case.flow, *sorted(case.ends)])
+
+
+@pytest.fixture
+def world(database):
+    return Unlucky(database)
+
+
+def begin(world, case):
+    """An instance at which the case's flow has just been accepted."""
+    uuid = world.new_uuid()
+    for step in case.before:
+        step(world, uuid)
+        world.run(uuid)
+    world.trap.seen.clear()
+    case.ask(world, uuid)
+    return uuid
+
+
+def assert_rests(world, uuid, ends, *, removes_files=True):
+    """It is in one of these states, and what it holds is what that state holds."""
+    found = world.get(uuid)
+    assert found.task_state is None
+    assert ("deleted" if found.deleted else found.vm_state) in ends
+    has_place = found.host is not None and not found.deleted
+    assert world.scalars("SELECT count(*) FROM allocations") == [int(has_place)]
+    assert world.scalars("SELECT instances FROM compute_nodes") == [int(has_place)]
+    assert world.scalars("SELECT count(*) FROM tasks WHERE secret IS NOT NULL") == [0]
+    assert world.scalars("SELECT count(*) FROM owed_operations") == [0]
+    assert has_place or uuid not in world.host.guests
+    if has_place and found.vm_state != "error":
+        assert uuid in world.host.guests
+    assert not removes_files or not world.host.files
+    assert all(image.status == "active" for image in world.images.known.values())
+    if found.vm_state.startswith("shelved"):
+        assert SHOT in world.images.known
+
+
+def tidy(world, uuid):
+    """The instance is deleted, which works from every state, and nothing is left of it."""
+    delete(world, uuid) if not world.get(uuid).deleted else None
+    world.run(uuid)
+    world.host.files.clear()
+    if world.get(uuid).vm_state == "deleted" and SHOT in world.images.known:
+        world.images.delete(SHOT)
+    assert_rests(world, uuid, {"deleted"})
+
+
+@pytest.mark.parametrize("case", CASES, ids=_id)
+def test_a_flow_survives_its_conductor_dying_at_every_point(world, case):
+    uuid = begin(world, case)
+    world.run(uuid)
+    [first, *_] = case.ends & {world.get(uuid).vm_state}
+    points = [name for name in dict.fromkeys(world.trap.seen) if name.startswith(case.flow + ":")]
+    assert points
+    tidy(world, uuid)
+
+    for point in points:
+        world.trap.armed = None
+        for _ in range(2):  # who died after a commit does not come to its cast
+            world.trap.armed = point
+            uuid = begin(world, case)
+            world.run(uuid)
+            assert_rests(world, uuid, {first})
+            was_hit, world.trap.armed = world.trap.armed is None, None
+            tidy(world, uuid)
+            if was_hit:
+                break
+        else:
+            raise AssertionError(f"{point} was not hit")
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("case", CASES, ids=_id)
+def test_a_flow_survives_every_failure_of_every_host_step(world, case, failure):
+    uuid = begin(world, case)
+    steps = world.run(uuid)
+    tidy(world, uuid)
+
+    for number in range(steps):
+        uuid = begin(world, case)
+        world.run(uuid, failing=number, failure=failure)
+        ends = case.ends | ({"deleted"} if failure == "deleted" else set())
+        assert_rests(world, uuid, ends, removes_files=failure != "for good")
+        tidy(world, uuid)
+
+
+@pytest.mark.parametrize("case", CASES, ids=_id)
+def test_what_is_undone_is_undone_though_the_conductor_dies_at_every_point(world, case):
+    uuid = begin(world, case)
+    steps = world.run(uuid)
+    tidy(world, uuid)
+    for number in range(steps):
+        uuid = begin(world, case)
+        world.run(uuid, failing=number, failure="timed out")
+        points = [p for p in dict.fromkeys(world.trap.seen) if p.startswith(f"{case.flow}.undo:")]
+        tidy(world, uuid)
+        for point in points:
+            world.trap.armed = point
+            uuid = begin(world, case)
+            world.run(uuid, failing=number, failure="timed out")
+            world.trap.armed = None
+            assert_rests(world, uuid, case.ends)
+            tidy(world, uuid)
+
+
+def test_no_flow_is_forgotten_here():
+    elsewhere: set[str] = set()
+    assert {case.flow for case in CASES} | elsewhere == {flow.name for flow in FLOWS}

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world in which anything goes wrong once: the conductor dies, a host refuses, is down, is late.
+
+Everything runs in the calling thread, so a test says at which point, and sees how it ends.
+"""
+
+import msgspec
+from sqlalchemy import text
+
+from common.errors import DomainNotFound, HypervisorError, ImageNotFound, KilonovaError
+from common.objects.operation import OperationReport
+from services.conductor.db import journal
+from services.conductor.db.journal import Lease, Overdue
+from tests.functional.journal.world import MEMBER, World
+
+# What a host can do to an operation. `half done` does it and says that it failed; `for good`
+# refuses every operation from this one on.
+FAILURES = ("refused", "half done", "timed out", "host down", "deleted", "for good")
+_POWER = {
+    "build": 1, "rebuild": 1, "rescue": 1, "unrescue": 1, "power_on": 1, "resume": 1, "unpause": 1,
+    "reboot": 1, "power_off": 4, "pause": 3, "suspend": 7,
+}  # fmt: skip
+_MOST_ROUNDS = 200
+
+
+class Died(BaseException):
+    """The conductor died here."""
+
+
+class Trap:
+    """Notes the points that a conductor passes, and kills it at the one that is armed."""
+
+    def __init__(self):
+        self.seen, self.armed = [], None
+
+    def reach(self, flow, steps, moment):
+        for step in steps:
+            name = f"{flow}:{step}:{moment}"
+            self.seen.append(name)
+            if name == self.armed:
+                self.armed = None
+                raise Died(name)
+
+
+class Inline:
+    """A runner without threads."""
+
+    def __init__(self):
+        self.todo = []
+        self.put = self.todo.append
+
+    def start(self, run):
+        self._run = run
+
+    def stop(self):
+        """There is nothing to stop."""
+
+    def do(self, work):
+        work()
+
+    def run_all(self):
+        while self.todo:
+            self._run(self.todo.pop(0))
+
+
+class Host:
+    """Guests and files of a host; an operation is done once an id."""
+
+    def __init__(self, images):
+        self.images = images
+        self.guests, self.files, self.reports = {}, set(), {}
+
+    def perform(self, operation, *, failure=None):
+        if operation.id not in self.reports:
+            error, result = None, {}
+            if failure != "refused":
+                try:
+                    result = self._do(operation)
+                except KilonovaError as refused:
+                    error = refused
+            if failure is not None:
+                error = HypervisorError(reason="the test wants it")
+            self.reports[operation.id] = OperationReport(
+                operation_id=operation.id, host=operation.host, result=result,
+                error=error.to_wire() if error else None,
+            )  # fmt: skip
+        return self.reports[operation.id]
+
+    def _do(self, operation):
+        uuid, method = operation.instance_uuid, operation.method
+        image_id = msgspec.json.decode(operation.payload).get("image_id")
+        if method == "destroy":
+            self.guests.pop(uuid, None)
+        elif method == "discard_snapshot":
+            self.files.discard(image_id)
+        elif method == "upload_snapshot":
+            if image_id not in self.images.known:
+                raise ImageNotFound(image=image_id)
+            self.images.add(image_id, "active")
+            self.files.discard(image_id)
+        elif method not in ("build", "rebuild") and uuid not in self.guests:
+            raise DomainNotFound(instance=uuid, host=operation.host)
+        elif method == "snapshot":
+            self.files.add(image_id)
+        if method in _POWER:
+            self.guests[uuid] = _POWER[method]
+        return {"power_state": self.guests[uuid]} if uuid in self.guests else {}
+
+
+class Unlucky(World):
+    """`run` lets things happen until everything rests."""
+
+    def __init__(self, database):
+        self.trap, self.inline = Trap(), Inline()
+        super().__init__(database, runner=self.inline, crash=self.trap)
+        self.host = Host(self.images)
+        self.asked = []
+
+    def ask(self, request, *arguments):
+        """What a user asks for; the conductor may die right after accepting it."""
+        try:
+            return request(MEMBER, *arguments)
+        except Died:
+            return None
+
+    def run(self, uuid, *, failing=None, failure=None):
+        """Until nothing is unfinished; the operation number `failing` meets with `failure`.
+
+        How many operations there were.
+        """
+        self.asked = []
+        for _ in range(_MOST_ROUNDS):
+            try:
+                self.inline.run_all()
+                if self.hosts.sent:
+                    self._answer(uuid, self.hosts.sent.pop(0), failing, failure)
+                elif not self._go_on():
+                    break
+            except Died:
+                self.inline.todo.clear()  # another conductor finds them
+        else:
+            raise AssertionError(f"it does not end: {self.asked}")
+        self._come_back()
+        return len(self.asked)
+
+    def _answer(self, uuid, operation, failing, failure):
+        number = len(self.asked)
+        self.asked.append(operation.method)
+        is_hit = number == failing or (failure == "for good" and failing is not None
+                                       and number > failing)  # fmt: skip
+        if failure == "host down" and failing is not None and number >= failing:
+            self._set_last_seen("now() - interval '1 hour'")
+            self.engine.give_up_waiting(Overdue(operation.id, False, True, 0))
+        elif not is_hit:
+            self.engine.reported(self.host.perform(operation))
+        elif failure == "timed out":
+            self.engine.give_up_waiting(Overdue(operation.id, False, False, 61))
+        elif failure == "deleted":
+            self.delete(MEMBER, uuid)
+        else:
+            how = "half done" if failure == "half done" else "refused"
+            self.engine.reported(self.host.perform(operation, failure=how))
+
+    def _go_on(self):
+        """What the sweep of a conductor does; whether there was anything to do."""
+        with self.database.begin() as conn:
+            conn.execute(text(
+                "UPDATE tasks SET next_run_at = NULL, lease_until = NULL WHERE finished_at IS NULL"
+            ))  # fmt: skip
+            taken = journal.take(conn, Lease("other#1", 30, 10), running=[], most=10)
+            waiting = journal.pending_of(conn, ["host1"])
+            owed = set(conn.execute(text("SELECT id FROM owed_operations")).scalars())
+            forgotten = journal.with_forgotten_tasks(conn, most=10)
+        self.inline.todo += taken
+        for instance in forgotten:
+            self.engine.promote(instance)
+        again = [operation for operation in waiting if operation.id not in owed]
+        self.hosts.sent += again
+        return bool(taken or forgotten or again)
+
+    def _come_back(self):
+        """The host is there, and does what it owes."""
+        self._set_last_seen("now()")
+        with self.database.begin() as conn:
+            owed = journal.pending_of(conn, ["host1"])
+        for operation in owed:
+            self.engine.reported(self.host.perform(operation))
+
+    def _set_last_seen(self, moment):
+        with self.database.begin() as conn:
+            conn.execute(text(f"UPDATE services SET last_seen_at = {moment}"))
