@@ -35,6 +35,8 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
     if cloud.settings.has_libvirt:
         with progress.step("Stop guests"):
             cloud.libvirt.stop_guests()
+            if purge:
+                cloud.libvirt.forget_guests()
     with progress.step("Stop " + ", ".join(name for name in _BACKENDS if name in names)):
         cloud.stop([name for name in names if name in _BACKENDS])
     if cloud.settings.has_libvirt:
@@ -45,6 +47,7 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
                 cloud.runner.forget(name)
             if cloud.settings.has_libvirt:
                 cloud.libvirt.remove()
+            cloud.runner.remove()
             _remove_folders(paths)
 
 

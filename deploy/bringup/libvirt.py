@@ -12,6 +12,7 @@ from deploy.bringup.program import Program, revision_of
 
 _INSIDE = Path(__file__).resolve().parents[1] / "libvirt" / "inside"
 _NAMESPACES = Path("/run/netns")
+_GUEST_PREFIX = "kilonova-"
 
 
 class Libvirt:
@@ -85,11 +86,21 @@ class Libvirt:
         return "" if answers else "does not answer"
 
     def stop_guests(self) -> None:
-        """Cut the power of every guest of the private libvirtd."""
-        if not self.is_private or self.health():
-            return
-        for name in run("virsh", "-c", self.uri, "list", "--name").split():
+        """Cut the power of every guest of ours; a libvirtd of the machine's may have others."""
+        for name in self._guests("--state-running", "--state-paused"):
             succeeds("virsh", "-c", self.uri, "destroy", name)
+
+    def forget_guests(self) -> None:
+        """Remove their definitions from a libvirtd that stays."""
+        if not self.is_private:
+            for name in self._guests("--all"):
+                succeeds("virsh", "-c", self.uri, "undefine", "--managed-save", "--nvram", name)
+
+    def _guests(self, *which: str) -> list[str]:
+        if self.health():
+            return []
+        names = run("virsh", "-c", self.uri, "list", "--name", *which).split()
+        return [name for name in names if name.startswith(_GUEST_PREFIX)]
 
     def end_log_daemon(self) -> None:
         """virtlogd outlives libvirtd, as guests write to it; this ends it."""

@@ -32,6 +32,10 @@ class PlainProcesses:
         """Make the folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
+        """The command itself: daemons run as root here."""
+        return command
+
     def hand_over(self, files: Sequence[Path]) -> None:
         """Nothing to do: programs without a user of their own run as root here."""
 
@@ -101,6 +105,9 @@ class PlainProcesses:
         self.stop(name)
         for suffix in ("json", "state", "lock"):
             self._file(name, suffix).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Nothing to do: the folder goes with the cloud's others."""
 
     def state(self, name: str) -> Kept:
         """What is known of a program."""

@@ -17,6 +17,9 @@ class Runner(Protocol):
     def prepare(self) -> None:
         """Make what every program needs. Again: nothing happens."""
 
+    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
+        """A command, to be run as the user whom the daemons run as."""
+
     def hand_over(self, files: Sequence[Path]) -> None:
         """Let the daemons read these files."""
 
@@ -28,6 +31,9 @@ class Runner(Protocol):
 
     def forget(self, name: str) -> None:
         """Stop it and remove how it is run."""
+
+    def remove(self) -> None:
+        """Undo `prepare`, once every program is forgotten."""
 
     def state(self, name: str) -> Kept:
         """How it runs."""

@@ -14,6 +14,7 @@ UNITS = REPOSITORY / "deploy" / "systemd"
 _SYSTEM = Path("/etc/systemd/system")
 _TARGET = "kilonova.target"
 _USER = "kilonova"
+_LIBVIRT_GROUP = "libvirt"
 _OWN_FOLDERS = ("companion", "compute", "fake", "images", "instances", "operations")
 
 
@@ -28,13 +29,22 @@ class SystemdUnits:
         if not succeeds("getent", "passwd", _USER):
             run("useradd", "--system", "--user-group", "--home-dir", self._paths.state,
                 "--no-create-home", "--shell", "/usr/sbin/nologin", _USER)  # fmt: skip
+        if succeeds("getent", "group", _LIBVIRT_GROUP):
+            # polkit asks what groups a user has, not what groups a process was given.
+            run("usermod", "--append", "--groups", _LIBVIRT_GROUP, _USER)
         for name in _OWN_FOLDERS:
             folder = self._paths.state / name
             folder.mkdir(mode=0o755, exist_ok=True)
-            shutil.chown(folder, _USER, _USER)
+            # Also what a command of root's has left there.
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, _USER, _USER)
         if write(_SYSTEM / _TARGET, (UNITS / _TARGET).read_text()):
             run("systemctl", "daemon-reload")
         run("systemctl", "enable", "-q", _TARGET)
+
+    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
+        """A command, to be run as the user whom the daemons run as."""
+        return ("runuser", "-u", _USER, "--", *command)
 
     def hand_over(self, files: Sequence[Path]) -> None:
         """Let the daemons read files that root wrote."""
@@ -76,6 +86,15 @@ class SystemdUnits:
         unit.unlink(missing_ok=True)
         run("systemctl", "daemon-reload")
 
+    def remove(self) -> None:
+        """Remove the target and the daemons' user."""
+        if (_SYSTEM / _TARGET).exists():
+            run("systemctl", "disable", "-q", _TARGET)
+            (_SYSTEM / _TARGET).unlink()
+            run("systemctl", "daemon-reload")
+        if succeeds("getent", "passwd", _USER):
+            run("userdel", _USER)
+
     def state(self, name: str) -> Kept:
         """What systemd says of the unit."""
         asked = run(
@@ -87,7 +106,9 @@ class SystemdUnits:
             pid=int(found.get("MainPID") or 0),
             restarts=int(found.get("NRestarts") or 0),
             last_exit=int(found.get("ExecMainStatus") or 0),
-            is_kept=found.get("ActiveState") in {"active", "activating", "reloading"},
+            # A unit that is being restarted deactivates first.
+            is_kept=found.get("ActiveState")
+            in {"active", "activating", "reloading", "deactivating"},
         )
 
     def has(self, name: str) -> bool:

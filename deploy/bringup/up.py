@@ -128,7 +128,12 @@ def _prepare_stores(cloud: Cloud, progress: Progress) -> None:
             ("kilonova-companion", "bootstrap", *_files(cloud, "companion")),
         )
         with ThreadPoolExecutor(len(commands)) as pool:
-            done = [pool.submit(run, binaries / c[0], *c[1:], timeout_s=120) for c in commands]
+            done = [
+                pool.submit(
+                    run, *cloud.runner.as_daemons(binaries / name, *arguments), timeout_s=120
+                )
+                for name, *arguments in commands
+            ]
             for each in done:
                 each.result()
 
