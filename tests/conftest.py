@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the whole suite."""
+"""Options of the whole suite, and what it says at its end."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+
+_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -9,3 +14,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz", type=int, default=2000, metavar="N",
         help="how many requests tests/functional/fuzz sends, about (default 2000)",
     )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LINES] = []
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for line in config.stash[_LINES]:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Has a line printed at the end of the run."""
+    return pytestconfig.stash[_LINES].append

@@ -5,7 +5,7 @@ The answers are those of a running cloud: real daemons, real database, the fake 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jsonschema
@@ -51,16 +51,14 @@ def _outside(operation: dict[str, Any]) -> list[int]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def coverage(pytestconfig: pytest.Config) -> Iterator[None]:
+def coverage(say: Callable[[str], None]) -> Iterator[None]:
     """Says at the end how much of the contract was seen to hold."""
     yield
     whole = [len(operations.turning_points(each)) for each in operations.present()]
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(
-            f"\ncontract: {_held['operations']} of {len(whole)} operations, {_held['points']} of "
-            f"{sum(whole)} operations x microversions answered as they should"
-        )
+    say(
+        f"contract: {_held['operations']} of {len(whole)} operations, {_held['points']} of "
+        f"{sum(whole)} operations x microversions answered as they should"
+    )
 
 
 @pytest.mark.parametrize("operation", cases(operations.present(), excused.ANSWERS))

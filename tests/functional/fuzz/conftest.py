@@ -26,12 +26,10 @@ def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:  # noqa: F811
 
 
 @pytest.fixture(scope="package")
-def aim(cloud: Cloud, pytestconfig: pytest.Config) -> Iterator[Aim]:
+def aim(cloud: Cloud, say: Callable[[str], None]) -> Iterator[Aim]:
     made = Aim(World(cloud))
     yield made
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\nfuzz: {made.shots} requests")
+    say(f"fuzz: {made.shots} requests")
 
 
 @pytest.fixture(scope="session")
