@@ -118,6 +118,9 @@ class DriverContract:
         assert driver.suspend(running) in (PowerState.SUSPENDED, PowerState.SHUTDOWN)
         assert driver.resume(running) is PowerState.RUNNING
 
+    def test_a_crash_dump_leaves_the_guest_to_its_kernel(self, driver, running):
+        assert driver.trigger_crash_dump(running) is PowerState.RUNNING
+
     def test_a_rebuilt_guest_runs(self, driver, running):
         assert driver.rebuild(running) is PowerState.RUNNING
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The libvirt driver on a real libvirtd: the drivers' contract, and what is libvirt's own."""
 
+import subprocess
+
 import msgspec
 import pytest
 
 from common.errors import HypervisorError
 from common.states import PowerState
+from services.compute.images import GIB
 from services.compute.virt.libvirt.domain_xml.spec import Platform
 from tests.contracts.drivers.contract import DriverContract, wait_until
 from tests.contracts.drivers.instances import IMAGE, TINY, make_instance, make_vif
-from tests.integration.compute.conftest import GREETING
+from tests.integration.compute.conftest import GREETING, IMAGE_BYTES
 
 pytestmark = pytest.mark.integration
 
@@ -36,6 +39,58 @@ class TestLibvirtDriver(DriverContract):
         wait_until(
             lambda: driver.console_output(running.uuid, tail_bytes=1000).count(greeting) == 2
         )
+
+    def test_a_hard_reboot_of_a_suspended_guest_boots_it(self, driver, running):
+        greeting = GREETING.decode().strip()
+        wait_until(lambda: greeting in driver.console_output(running.uuid, tail_bytes=1000))
+        driver.suspend(running)
+
+        driver.reboot(running, hard=True)
+
+        wait_until(
+            lambda: driver.console_output(running.uuid, tail_bytes=1000).count(greeting) == 2
+        )
+
+    def test_a_resumed_guest_goes_on_where_it_was(self, driver, running):
+        greeting = GREETING.decode().strip()
+        wait_until(lambda: greeting in driver.console_output(running.uuid, tail_bytes=1000))
+        driver.suspend(running)
+
+        driver.resume(running)
+
+        assert driver.console_output(running.uuid, tail_bytes=1000).count(greeting) == 1
+
+    def test_a_snapshot_has_what_the_root_disk_has(self, driver, running, tmp_path):
+        driver.snapshot(running, "an-image")
+
+        raw = tmp_path / "raw"
+        path = driver.snapshot_path("an-image")
+        command = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw]
+        subprocess.run(command, check=True)
+        assert raw.read_bytes()[: len(IMAGE_BYTES)] == IMAGE_BYTES
+        assert raw.stat().st_size == GIB
+        driver.discard_snapshot("an-image")
+
+    def test_a_guest_that_a_killed_daemon_left_standing_still_goes_on(self, driver, running):
+        driver.pause(running)
+
+        assert driver.snapshot(running, "an-image") is PowerState.RUNNING
+
+        driver.discard_snapshot("an-image")
+        driver.pause(running)
+        paused = msgspec.structs.replace(running, vm_state="paused")
+        assert driver.snapshot(paused, "an-image") is PowerState.PAUSED
+        driver.discard_snapshot("an-image")
+
+    def test_a_rescued_guest_boots_from_the_rescue_disk(self, driver, running, libvirt_host):
+        driver.rescue(running, IMAGE)
+
+        name = f"kilonova-{running.uuid}"
+        disks = libvirt_host.run("virsh", "domblklist", name)
+        first, second = [line.split()[1] for line in disks.splitlines() if "/" in line][:2]
+        assert (first.rsplit("/", 1)[-1], second.rsplit("/", 1)[-1]) == ("disk.rescue", "disk")
+        driver.unrescue(running)
+        assert "disk.rescue" not in libvirt_host.run("virsh", "domblklist", name)
 
     def test_boots_of_one_image_at_the_same_time_download_it_once(self, driver, source):
         self.test_instances_are_built_side_by_side(driver)

@@ -15,7 +15,7 @@ from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
-from common.states import PowerState
+from common.states import PowerState, VmState
 from services.compute import config_drive, vifs
 from services.compute.images import ImageCache
 from services.compute.virt.driver import (
@@ -37,6 +37,8 @@ from services.compute.virt.libvirt.inventory import take_inventory
 from services.compute.virt.libvirt.pinning import choose_pins, taken_cpus
 
 LOG = logging.getLogger(__name__)
+
+_NOT_OFF = (PowerState.RUNNING, PowerState.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -190,16 +192,21 @@ class LibvirtDriver(Driver):
         if not folder.has_root_disk():
             raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
         checkpoint()
-        domain = self._find(instance.uuid)
-        was_running = domain is not None and self.power_state(instance.uuid) is PowerState.RUNNING
-        # QEMU writes out all it holds back when it stops the CPUs.
-        state = self.pause(instance) if was_running else PowerState.SHUTDOWN
+        state = (
+            PowerState.SHUTDOWN
+            if self._find(instance.uuid) is None
+            else self.power_state(instance.uuid)
+        )
+        # A guest that stands still though it is not paused was left so by a killed daemon.
+        goes_on = instance.vm_state != VmState.PAUSED and state in _NOT_OFF
+        if goes_on:
+            self.pause(instance)  # QEMU writes out all it holds back
         try:
             folder.copy_root_disk(self.snapshot_path(image_id))
         finally:
-            if was_running:
+            if goes_on:
                 state = self.unpause(instance)
-        return state if domain is None else self.power_state(instance.uuid)
+        return state
 
     def snapshot_path(self, image_id: str) -> Path:
         return self._settings.instances / f"{image_id}{disks.SNAPSHOT}"
@@ -314,7 +321,9 @@ class LibvirtDriver(Driver):
                 console_log=str(folder.console_log),
                 config_drive_format=self._settings.config_drive_format,
             )
-            return self._connection.get().defineXML(domain_xml(spec))
+            domain = self._connection.get().defineXML(domain_xml(spec))
+            power.forget_memory(domain)
+            return domain
 
     def _pinned(self, instance: Instance, hardware: Hardware) -> Hardware:
         processor = hardware.processor
