@@ -51,7 +51,7 @@ class Delete(Flow):
 
     def delete_image(self, task: Task) -> None:
         """Delete the image that it would have been unshelved from. Again: it is gone."""
-        self._ground.images.delete(str(task.params["shelved_image_id"]))
+        self._ground.drop_image(str(task.params["shelved_image_id"]))
 
     def forget(self, conn: Connection, task: Task) -> None:
         """Give the room back and mark the row. Again: cannot be, its commit is also its record."""

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every flow stands on: the neighbours it calls, its limits, and how it addresses hosts."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy.engine import Connection
 
+from common.clients.session import Refused
 from common.clock import Clock
 from common.ids import NewUuid
 from common.objects.image import ImageMeta
@@ -17,6 +19,8 @@ from common.rpc.scheduler import Scheduler
 from services.conductor.db import instances, journal
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import HostStep
+
+LOG = logging.getLogger(__name__)
 
 # In `system_metadata` of an instance that asked for no network at all.
 NETWORKS_KEY, NO_NETWORKS = "networks", "none"
@@ -102,6 +106,16 @@ class Ground:
             method, op=operation_id, host=host, instance=instance, **arguments
         )
         return HostStep(operation_id, host, rpc_server, method, payload, deadline_s, owable, is_up)
+
+    def drop_image(self, image_id: str) -> None:
+        """Delete an image that nobody needs any more. Again: it is gone.
+
+        One that its owner protects stays: that is no reason to fail. Raises: Unavailable.
+        """
+        try:
+            self.images.delete(image_id)
+        except Refused as kept:
+            LOG.warning("Image %s stays, though nobody needs it any more: %s", image_id, kept)
 
     def rest_in_error(self, conn: Connection, task: Task, message: str, **values: Any) -> None:
         """Leave the instance in ERROR with a fault that says `message`."""

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Snapshot: a queued image is filled with what an instance has on its root disk."""
 
-import logging
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from common.clients.session import Refused
 from common.errors import ImageUnacceptable
 from common.states import TaskState
 from services.conductor.db import instances
@@ -14,8 +12,6 @@ from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.power import PowerFlow
-
-LOG = logging.getLogger(__name__)
 
 
 class ImageFlow(PowerFlow):
@@ -33,7 +29,7 @@ class ImageFlow(PowerFlow):
 
     def delete_image(self, task: Task) -> None:
         """Nobody will fill it. Again: it is gone."""
-        self._ground.images.delete(str(task.params["image_id"]))
+        self._ground.drop_image(str(task.params["image_id"]))
 
     def snapshot(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host write the root disk into a file. Again: anew."""
@@ -110,10 +106,7 @@ class Snapshot(ImageFlow):
         ids = [str(params["image_id"])]
         ids += [backup.id for backup in backups if backup.id not in ids]
         for old in ids[int(params["rotation"]) :]:
-            try:
-                self._ground.images.delete(old)
-            except Refused as kept:
-                LOG.warning("Backup %s of instance %s stays: %s", old, task.instance_uuid, kept)
+            self._ground.drop_image(old)
 
     def failed(self, conn: Connection, task: Task) -> None:
         """The state before; behind `record` the instance may be busy with something else by now."""

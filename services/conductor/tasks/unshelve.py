@@ -13,7 +13,7 @@ from services.conductor.db import instances
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
-from services.conductor.tasks.placing import Placing, PlacingParams, claimed_by
+from services.conductor.tasks.placing import Placing, PlacingParams, claimed_by, why
 from services.conductor.tasks.power import PowerFlow
 from services.conductor.tasks.shelve import SHELVED_AT_KEY, SHELVED_IMAGE_KEY
 
@@ -116,10 +116,11 @@ class Unshelve(Placing):
 
     def delete_image(self, task: Task) -> None:
         """What it came back from is not needed any more. Again: it is gone."""
-        self._ground.images.delete(str(_params(task).image_id))
+        self._ground.drop_image(str(_params(task).image_id))
 
     def undone(self, conn: Connection, task: Task) -> None:
         """SHELVED_OFFLOADED, unless a deletion goes on from here."""
+        task.reason = why(task)
         if not task.abort_requested:
             instances.change(conn, task.instance_uuid, task_state=None)
 
@@ -163,7 +164,7 @@ class UnshelveInPlace(PowerFlow):
 
     def delete_image(self, task: Task) -> None:
         """The disk is still there: nobody needs its image. Again: it is gone."""
-        self._ground.images.delete(str(task.params["image_id"]))
+        self._ground.drop_image(str(task.params["image_id"]))
 
 
 def _show_unshelved(ground: Ground, conn: Connection, task: Task, power_state: int) -> None:

@@ -390,3 +390,27 @@ def test_the_image_of_a_shelved_server_goes_with_it(world):
 
     wait_until(lambda: world.get(uuid).deleted, "it is deleted")
     assert world.images.known == {}
+
+
+def test_a_protected_image_does_not_keep_a_shelved_server_from_being_deleted(world):
+    uuid = shelved(world, offload_after_s=0)
+    world.report("destroy")
+    world.images.add("shot", "active", protected="yes")
+
+    world.delete(MEMBER, uuid)
+
+    wait_until(lambda: world.get(uuid).deleted, "it is deleted")
+    assert "shot" in world.images.known
+
+
+def test_an_unshelve_that_every_host_fails_names_them(world):
+    uuid = shelved(world, offload_after_s=0)
+    world.report("destroy")
+    world.shelving[0].unshelve(MEMBER, uuid, None)
+
+    for _ in range(3):
+        world.report("build", error=REFUSED)
+        world.report("destroy")
+
+    wait_until(lambda: states(world, uuid) == ("shelved_offloaded", None), "it rests")
+    assert last_action(world, uuid).message.count("host1: The hypervisor failed: not today") == 3

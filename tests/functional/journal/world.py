@@ -5,6 +5,7 @@ import random
 
 from sqlalchemy import text
 
+from common.clients.session import Refused
 from common.clock import SystemClock
 from common.errors import ImageNotFound
 from common.ids import new_uuid
@@ -70,6 +71,8 @@ class Images:
         return self.known[image_id]
 
     def delete(self, image_id):
+        if self.known.get(image_id) and self.known[image_id].properties.get("protected"):
+            raise Refused("it is protected", status=403)
         self.known.pop(image_id, None)
 
     def find(self, *, status, **wanted):

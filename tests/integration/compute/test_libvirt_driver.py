@@ -2,6 +2,7 @@
 """The libvirt driver on a real libvirtd: the drivers' contract, and what is libvirt's own."""
 
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -70,6 +71,23 @@ class TestLibvirtDriver(DriverContract):
         assert raw.read_bytes()[: len(IMAGE_BYTES)] == IMAGE_BYTES
         assert raw.stat().st_size == GIB
         driver.discard_snapshot("an-image")
+
+    def test_a_rescue_image_has_a_config_drive_with_its_own_password(self, driver, libvirt_host):
+        instance = make_instance(config_drive=True, admin_password="first")
+        try:
+            driver.build(instance)
+            driver.rescue(msgspec.structs.replace(instance, admin_password="second"), IMAGE)
+
+            disks = libvirt_host.run("virsh", "domblklist", f"kilonova-{instance.uuid}").split()
+            [drive] = [Path(d) for d in disks if "/disk.config" in d]
+            assert drive.name == "disk.config.rescue"
+            assert b"second" in drive.read_bytes()
+            driver.unrescue(instance)
+            disks = libvirt_host.run("virsh", "domblklist", f"kilonova-{instance.uuid}").split()
+            [drive] = [Path(d) for d in disks if "/disk.config" in d]
+            assert (drive.name, b"first" in drive.read_bytes()) == ("disk.config", True)
+        finally:
+            driver.destroy(instance)
 
     def test_a_guest_that_a_killed_daemon_left_standing_still_goes_on(self, driver, running):
         driver.pause(running)

@@ -25,6 +25,7 @@ _EPHEMERAL = "disk.eph0"
 _SWAP = "disk.swap"
 _IMAGE_MARK = "image"  # holds the id of the image that the root disk is an overlay of
 _RESCUE = "disk.rescue"
+_RESCUE_CONFIG_DRIVE = "disk.config.rescue"  # takes the place of the other one
 _RESCUE_IMAGE_MARK = "image.rescue"  # the same for the rescue disk
 _REMOVED = ".removed"
 _TIMEOUT_S = 1800
@@ -51,6 +52,11 @@ class InstanceFolder:
     def config_drive(self) -> Path:
         """The config drive's file, whether or not there is one."""
         return self.path / CONFIG_DRIVE
+
+    @property
+    def rescue_config_drive(self) -> Path:
+        """The file of the config drive that a rescue image sees, with a password of its own."""
+        return self.path / _RESCUE_CONFIG_DRIVE
 
     def has_root_disk(self) -> bool:
         """Whether there is a root disk to start from."""
@@ -90,8 +96,8 @@ class InstanceFolder:
 
     def remove_rescue_disk(self) -> None:
         """The guest starts from its own disk from now on. Again: it does."""
-        (self.path / _RESCUE).unlink(missing_ok=True)
-        (self.path / _RESCUE_IMAGE_MARK).unlink(missing_ok=True)
+        for name in (_RESCUE, _RESCUE_IMAGE_MARK, _RESCUE_CONFIG_DRIVE):
+            (self.path / name).unlink(missing_ok=True)
 
     def copy_root_disk(self, target: Path) -> None:
         """Write what the root disk has, base image included, as one qcow2 file.
@@ -129,12 +135,15 @@ class InstanceFolder:
         # By our own mark, not by the content: a guest may write what looks like a qcow2 header,
         # with a backing file of its choice, into a raw disk.
         root_format = "qcow2" if (self.path / _IMAGE_MARK).exists() else "raw"
+        config = CONFIG_DRIVE
+        if self.rescue_config_drive.exists():
+            config = _RESCUE_CONFIG_DRIVE
         candidates = (
             (_RESCUE, "qcow2", "rescue"),
             (_ROOT, root_format, "root"),
             (_EPHEMERAL, "raw", "ephemeral"),
             (_SWAP, "raw", "swap"),
-            (CONFIG_DRIVE, "raw", "config"),
+            (config, "raw", "config"),
         )
         return tuple(
             DiskSpec(str(self.path / name), disk_format, role)

@@ -177,6 +177,8 @@ class LibvirtDriver(Driver):
         cached = self._images.fetch(image, disk_gib=0, checkpoint=checkpoint)
         self._cut(instance.uuid)
         folder.make_rescue_disk(cached, self._images.path(cached))
+        if self._wants_config_drive(instance):
+            self._write_config_drive(instance, folder.rescue_config_drive)
         return self._restart(instance, checkpoint)
 
     def unrescue(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
@@ -212,7 +214,9 @@ class LibvirtDriver(Driver):
         return self._settings.instances / f"{image_id}{disks.SNAPSHOT}"
 
     def discard_snapshot(self, image_id: str) -> None:
-        self.snapshot_path(image_id).unlink(missing_ok=True)
+        path = self.snapshot_path(image_id)
+        for rest in (path, path.with_suffix(".part")):
+            rest.unlink(missing_ok=True)
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
@@ -291,12 +295,11 @@ class LibvirtDriver(Driver):
         checkpoint()
         disks.make_ephemeral_and_swap(folder, instance)
         if self._wants_config_drive(instance):
-            config_drive.write(
-                folder.config_drive,
-                GuestMetadata(instance=instance),
-                settings.tree,
-                settings.config_drive_format,
-            )
+            self._write_config_drive(instance, folder.config_drive)
+
+    def _write_config_drive(self, instance: Instance, path: Path) -> None:
+        settings, guest = self._settings, GuestMetadata(instance=instance)
+        config_drive.write(path, guest, settings.tree, settings.config_drive_format)
 
     def _wants_config_drive(self, instance: Instance) -> bool:
         by_image = _image(instance).properties.get("img_config_drive") == "mandatory"
