@@ -174,9 +174,16 @@ class Admission:
         )
         actions.add(conn, [(entry, task_uuid)])
 
-    def give_up(self, tasks: Iterable[journal.Unfinished]) -> None:
-        """Have tasks that wait for a host notice at once; others notice at their next step."""
+    def give_up(self, tasks: Iterable[journal.Unfinished], *, if_undoable: bool = False) -> None:
+        """Have tasks that wait for a host notice at once; others notice at their next step.
+
+        `if_undoable`: those behind a point of no return go on.
+        """
         for task in tasks:
             if task.operation_id is not None:
                 overdue = journal.Overdue(task.operation_id, True, False, 0)
-                self._runner.do(functools.partial(self._engine.give_up_waiting, overdue))
+                self._runner.do(
+                    functools.partial(
+                        self._engine.give_up_waiting, overdue, if_undoable=if_undoable
+                    )
+                )

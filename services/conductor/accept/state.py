@@ -50,7 +50,7 @@ class AcceptState:
             # Whoever is given up leaves the state alone: it is this request's to say.
             journal.request_abort(conn, [task.uuid for task in under_way])
             self._note(conn, ctx, found, "resetState", vm_state=vm_state, task_state=None)
-        self._admission.give_up(under_way)
+        self._admission.give_up(under_way, if_undoable=True)
 
     def _note(
         self, conn: Connection, ctx: RequestContext, found: Instance, action: str, **values: Any

@@ -127,11 +127,17 @@ class Engine:
         if not known:
             self._paid(report)
 
-    def give_up_waiting(self, overdue: journal.Overdue) -> None:
-        """Go on without the report of an operation, for the reason that `overdue` has."""
+    def give_up_waiting(self, overdue: journal.Overdue, *, if_undoable: bool = False) -> None:
+        """Go on without the report of an operation, for the reason that `overdue` has.
+
+        `if_undoable`: not for a task behind its point of no return.
+        """
 
         def load(conn: Connection) -> Task | None:
-            return journal.waiting_for(conn, overdue.operation_id)
+            task = journal.waiting_for(conn, overdue.operation_id)
+            if task is not None and if_undoable and self._stepper.is_beyond_return(task):
+                return None
+            return task
 
         def why(task: Task) -> Outcome:
             if overdue.aborted:

@@ -133,7 +133,7 @@ class Stepper:
 
     def _forward(self, conn: Connection, task: Task, move: Move, failures: Failures) -> None:
         steps = self.flow(task).steps
-        if task.abort_requested and not self._is_beyond_return(task):
+        if task.abort_requested and not self.is_beyond_return(task):
             task.reason = task.reason or "given up for a later request"
             self._turn_back(task)
             return
@@ -265,7 +265,7 @@ class Stepper:
         flow = self.flow(task)
         task.reason = str(error)
         task.results["error"] = msgspec.to_builtins(error.to_wire())
-        if self._is_beyond_return(task):
+        if self.is_beyond_return(task):
             where = f" on {task.host}" if task.host and isinstance(step, OnHost) else ""
             task.results["undo_failed"] = [f"{step.name}{where} failed: {error}"]
             task.direction, task.step_index = Direction.UNDO, -1
@@ -284,7 +284,7 @@ class Stepper:
 
     def _retried(self, task: Task, move: Move, error: KilonovaError) -> bool:
         """Arrange another attempt where the error and the step's patience allow one."""
-        stubborn = task.direction is Direction.UNDO or self._is_beyond_return(task)
+        stubborn = task.direction is Direction.UNDO or self.is_beyond_return(task)
         task.attempt += 1
         if isinstance(error, Unavailable):
             window_s = self._patience.undo_s if stubborn else self._patience.forward_s
@@ -323,7 +323,8 @@ class Stepper:
         task.step_index += 1 if task.direction is Direction.FORWARD else -1
         task.attempt, task.step_started_at, task.host = 0, None, None
 
-    def _is_beyond_return(self, task: Task) -> bool:
+    def is_beyond_return(self, task: Task) -> bool:
+        """Whether a task has passed its point of no return."""
         return any(
             isinstance(step, PointOfNoReturn) for step in self.flow(task).steps[: task.step_index]
         )

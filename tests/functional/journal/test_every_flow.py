@@ -14,6 +14,7 @@ from tests.functional.journal.world import request
 pytestmark = pytest.mark.functional
 
 SHOT = "shot"
+_MORE_ENDS = {"deleted": {"deleted"}, "reset": {"error"}}
 
 
 class Case:
@@ -174,7 +175,7 @@ def test_a_flow_survives_every_failure_of_every_host_step(world, case, failure):
     for number in range(steps):
         uuid = begin(world, case)
         world.run(uuid, failing=number, failure=failure)
-        ends = case.ends | ({"deleted"} if failure == "deleted" else set())
+        ends = case.ends | _MORE_ENDS.get(failure, set())
         assert_rests(world, uuid, ends, removes_files=failure != "for good")
         tidy(world, uuid)
 

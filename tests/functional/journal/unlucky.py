@@ -11,11 +11,11 @@ from common.errors import DomainNotFound, HypervisorError, ImageNotFound, Kilono
 from common.objects.operation import OperationReport
 from services.conductor.db import journal
 from services.conductor.db.journal import Lease, Overdue
-from tests.functional.journal.world import MEMBER, World
+from tests.functional.journal.world import ADMIN, MEMBER, World
 
 # What a host can do to an operation. `half done` does it and says that it failed; `for good`
-# refuses every operation from this one on.
-FAILURES = ("refused", "half done", "timed out", "host down", "deleted", "for good")
+# refuses every operation from this one on. `deleted` and `reset`: somebody asks for that meanwhile.
+FAILURES = ("refused", "half done", "timed out", "host down", "deleted", "reset", "for good")
 _POWER = {
     "build": 1, "rebuild": 1, "rescue": 1, "unrescue": 1, "power_on": 1, "resume": 1, "unpause": 1,
     "reboot": 1, "power_off": 4, "pause": 3, "suspend": 7,
@@ -157,6 +157,9 @@ class Unlucky(World):
             self.engine.give_up_waiting(Overdue(operation.id, False, False, 61))
         elif failure == "deleted":
             self.delete(MEMBER, uuid)
+        elif failure == "reset":
+            self.state.reset_state(ADMIN, uuid, "error")
+            self.engine.reported(self.host.perform(operation))
         else:
             how = "half done" if failure == "half done" else "refused"
             self.engine.reported(self.host.perform(operation, failure=how))
