@@ -37,7 +37,10 @@ _STATES = {
     "uploading": ("SAVING", 50), "active": ("ACTIVE", 100), "killed": ("ERROR", 0),
     "deleted": ("DELETED", 0), "pending_delete": ("DELETED", 0), "deactivated": ("UNKNOWN", 0),
 }  # fmt: skip
-_FILTERS = {"name": "name", "marker": "marker", "minRam": "min_ram", "minDisk": "min_disk"}
+_FILTERS = {
+    "name": "name", "marker": "marker", "minRam": "min_ram", "minDisk": "min_disk",
+    "type": "image_type",
+}  # fmt: skip
 
 
 def _links(image_id: str, call: ApiCall) -> list[dict[str, str]]:
@@ -105,6 +108,9 @@ class _Gateway:
         for key, values in call.links.query.items():
             if key.startswith("property-"):
                 query[key.removeprefix("property-")] = values[-1]
+        server = call.single("server")
+        if server:  # its id, or a link to it
+            query["instance_uuid"] = server.rstrip("/").rpartition("/")[2]
         status = call.single("status")
         if status:
             names = [name for name, (word, _) in _STATES.items() if word == status.upper()]
@@ -117,6 +123,8 @@ class _Gateway:
 
 
 def _path(image_id: str) -> str:
+    if image_id in {"", ".", ".."}:  # these would name the list, or its folder
+        raise ImageNotFound(image=image_id)
     return f"/images/{quote(image_id, safe='')}"
 
 

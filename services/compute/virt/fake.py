@@ -305,7 +305,10 @@ class FakeDriver(Driver):
 
     def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
         self.power_state(instance_uuid)
-        log = f"fake guest of {instance_uuid} on {self._host}\nlogin: "
+        log = (
+            f"fake guest of {instance_uuid} on {self._host}\n"
+            "no kernel to load\nno disk to mount\nready\nlogin: "
+        )
         return log[-tail_bytes:] if tail_bytes > 0 else ""
 
     def clean(self) -> None:

@@ -252,15 +252,11 @@ def _tag_operation(add: list[str], remove: list[str], *, replace: bool) -> str:
 
 
 def last_lines(text: str, count: int) -> str:
-    """The last `count` lines of `text`; all of it when it has fewer."""
-    if count <= 0:
-        return ""
-    end = len(text) - text.endswith("\n")
-    for _ in range(count):
-        end = text.rfind("\n", 0, end)
-        if end < 0:
-            return text
-    return text[end + 1 :]
+    """The last `count` lines of `text`; all of it when it has fewer.
+
+    What follows the last line feed counts as a line, also when it is empty: clients count so.
+    """
+    return "\n".join(text.split("\n")[-count:]) if count > 0 else ""
 
 
 def _moment(text: str | None) -> datetime | None:

