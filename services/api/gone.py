@@ -7,6 +7,7 @@ Paths and methods are the contract's operations of status `gone`.
 import falcon
 
 from common.errors import Gone
+from services.api.actions import Actions
 
 # Methods by path; a path's parameters have any value.
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -84,6 +85,17 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "/servers/{server_id}/os-virtual-interfaces": ("GET",),
 }
 
+# Names of actions by path.
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "/os-fixed-ips/{id}/action": ("reserve", "unreserve"),
+    "/os-networks/{id}/action": (
+        "disassociate",
+        "disassociate_host",
+        "disassociate_project",
+        "associate_host",
+    ),
+}
+
 
 class Removed:
     """Answers 410 to the methods that a removed resource had."""
@@ -91,6 +103,11 @@ class Removed:
     def __init__(self, methods: tuple[str, ...]) -> None:
         for method in methods:
             setattr(self, f"on_{method.lower()}", _gone)
+
+
+def removed_actions(names: tuple[str, ...]) -> Actions:
+    """Answers 410 to the actions that a removed resource had."""
+    return Actions(dict.fromkeys(names, _gone))
 
 
 def _gone(req: falcon.Request, resp: falcon.Response, **parts: str) -> None:

@@ -91,6 +91,7 @@ def routes(parts: Parts) -> list[Route]:
         Route("/kilonova/tasks/{task_id}", journal.TaskById(parts.tasks)),
         Route("/kilonova/status", journal.Status(parts.hosts)),
         *(Route(path, gone.Removed(methods)) for path, methods in gone.OPERATIONS.items()),
+        *(Route(path, gone.removed_actions(names)) for path, names in gone.ACTIONS.items()),
     ]
 
 

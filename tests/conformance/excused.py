@@ -200,11 +200,4 @@ RANGES: dict[Key, str] = {
     ("DELETE", "/servers/{server_id}/shares/{id}", None): _NOT_BUILT,
     ("GET", "/servers/{server_id}/topology", None): _NOT_BUILT,
 }
-GONE: dict[Key, str] = {
-    ("POST", "/os-fixed-ips/{id}/action", "reserve"): _NOT_BUILT,
-    ("POST", "/os-fixed-ips/{id}/action", "unreserve"): _NOT_BUILT,
-    ("POST", "/os-networks/{id}/action", "disassociate"): _NOT_BUILT,
-    ("POST", "/os-networks/{id}/action", "disassociate_host"): _NOT_BUILT,
-    ("POST", "/os-networks/{id}/action", "disassociate_project"): _NOT_BUILT,
-    ("POST", "/os-networks/{id}/action", "associate_host"): _NOT_BUILT,
-}
+GONE: dict[Key, str] = {}

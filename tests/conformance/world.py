@@ -33,6 +33,7 @@ _WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "SHELVED": ("ACTIVE", {"shelve": None}),
     "SHELVED_OFFLOADED": ("SHELVED", {"shelveOffload": None}),
     "VERIFY_RESIZE": ("ACTIVE", {"resize": {"flavorRef": "2"}}),
+    "ERROR": ("ACTIVE", {"os-resetState": {"state": "error"}}),
     "SOFT_DELETED": ("ACTIVE", {}),
 }
 
@@ -135,6 +136,17 @@ class World:
                 return server
             if time.monotonic() > deadline:
                 raise NotMade(f"{server} is {shown['status']}, not {status}: {shown.get('fault')}")
+            time.sleep(0.03)
+
+    def at_rest(self, server: str) -> dict[str, Any]:
+        """The server once nothing is under way. Raises: NotMade."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            shown: dict[str, Any] = self.must("GET", f"/servers/{server}")["server"]
+            if shown["OS-EXT-STS:task_state"] is None:
+                return shown
+            if time.monotonic() > deadline:
+                raise NotMade(f"{server} stays {shown['OS-EXT-STS:task_state']}")
             time.sleep(0.03)
 
     def boot(self, **more: Any) -> str:

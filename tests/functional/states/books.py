@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor's books, read from its database: what is claimed must be what is allocated."""
+
+from sqlalchemy import create_engine, text
+
+from tests.functional.cloud import Cloud
+
+_CLAIMED = """
+SELECT n.host, n.vcpus_claimed, n.memory_claimed_mib, n.disk_claimed_gib, n.instances,
+       coalesce(sum(a.vcpus), 0), coalesce(sum(a.memory_mib), 0), coalesce(sum(a.disk_gib), 0),
+       count(DISTINCT a.instance_uuid)
+FROM compute_nodes n LEFT JOIN allocations a ON a.host_uuid = n.uuid
+GROUP BY n.id
+"""
+_ALLOCATED = """
+SELECT i.uuid, i.vm_state, count(a.host_uuid)
+FROM instances i LEFT JOIN allocations a ON a.instance_uuid = i.uuid
+WHERE i.deleted_at IS NULL GROUP BY i.uuid, i.vm_state
+"""
+_ORPHANS = """
+SELECT count(*) FROM allocations a LEFT JOIN instances i ON i.uuid = a.instance_uuid
+WHERE i.uuid IS NULL OR i.deleted_at IS NOT NULL
+"""
+_UNFINISHED = "SELECT count(*) FROM tasks WHERE state IN ('queued', 'runnable', 'waiting')"
+
+
+class Books:
+    """Reads the database of a cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._engine = create_engine(cloud.database_url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def unfinished(self) -> int:
+        """How many tasks are not at their end."""
+        with self._engine.begin() as conn:
+            return int(conn.execute(text(_UNFINISHED)).scalar_one())
+
+    def mistakes(self) -> list[str]:
+        """What does not add up while nothing is under way."""
+        with self._engine.begin() as conn:
+            wrong = [
+                f"{host}: claims {claimed}, allocations {allocated}"
+                for host, *figures in conn.execute(text(_CLAIMED))
+                if (claimed := figures[:4]) != (allocated := figures[4:])
+            ]
+            for uuid, vm_state, count in conn.execute(text(_ALLOCATED)):
+                on_no_host = vm_state == "shelved_offloaded"
+                if vm_state != "error" and count != (0 if on_no_host else 1):
+                    wrong.append(f"{uuid} is {vm_state} with {count} allocations")
+            orphans = conn.execute(text(_ORPHANS)).scalar_one()
+        return wrong + ([f"{orphans} allocations of nobody"] if orphans else [])
