@@ -90,15 +90,23 @@ class Admission:
             if operation.on_host and found.host is None:
                 raise InstanceNotReady(instance=instance)
             params = prepare(conn, found)
-            before = journal.unfinished(conn, instance) if found.task_state else []
+            # A task may outlive the task_state that it showed: a backup rotates older ones away,
+            # and a reset state leaves a task to end where it can. The new one waits for it.
+            before = journal.unfinished(conn, instance)
+            interrupted = before if found.task_state else []
             if operation.task_state is not None:
                 instances.change(conn, instance, task_state=operation.task_state)
             task = self.task(ctx, operation.flow, found, secret=secret, **params)
             launch = self.insert(
-                conn, ctx, task, action=operation.action or operation.flow, after=before
+                conn,
+                ctx,
+                task,
+                action=operation.action or operation.flow,
+                after=interrupted,
+                waits=bool(before),
             )
         launch()
-        self.give_up(before)
+        self.give_up(interrupted)
 
     def find(self, conn: Connection, ctx: RequestContext, instance: str) -> Instance:
         """The instance, locked, where the caller may see it. Raises: InstanceNotFound."""
@@ -141,15 +149,17 @@ class Admission:
         *,
         action: str,
         after: Iterable[journal.Unfinished] = (),
+        waits: bool = False,
     ) -> Callable[[], None]:
         """Write the task and its instance action; it waits for the end of those in `after`.
 
-        Those are asked to end. The caller runs what is returned once the transaction is committed,
-        and then `give_up`.
+        Those are asked to end; with `waits` it also waits for others, which are not. The caller
+        runs what is returned once the transaction is committed, and then `give_up`.
         """
         waits_for = [other.uuid for other in after]
         if waits_for:
             journal.request_abort(conn, waits_for)
+        if waits_for or waits:
             task.state = State.QUEUED
         self.record(conn, ctx, task.instance_uuid, action=action, task_uuid=task.uuid)
         return self._engine.admit(conn, [task])
