@@ -107,13 +107,18 @@ def test_a_refused_action_leaves_its_reason_among_the_actions(
     assert answer.status_code == 202
     until(show, "ACTIVE")
 
-    found = call(
-        "GET", f"/servers/{server}/os-instance-actions/{answer.headers['x-openstack-request-id']}"
-    ).json()["instanceAction"]
+    request = answer.headers["x-openstack-request-id"]
+    path = f"/servers/{server}/os-instance-actions/{request}"
+    owner = cloud.connect().compute
+    found = owner.get(path, microversion="2.84").json()["instanceAction"]
 
-    assert (found["action"], found["message"] is not None) == ("changePassword", True)
-    assert found["events"][0]["result"] == "Error"
-    assert "by order of the configuration" in found["events"][0]["details"]
+    assert found["action"] == "changePassword"
+    assert "by order of the configuration" in found["message"]
+    event = found["events"][0]
+    assert (event["result"], "host" in event, len(event["hostId"])) == ("Error", False, 56)
+    told_admin = call("GET", path).json()["instanceAction"]["events"][0]
+    assert told_admin["host"].startswith("fake")
+    assert "by order of the configuration" in told_admin["details"]
 
 
 def test_a_crash_dump_is_triggered_from_2_17(act: Act):
