@@ -45,10 +45,13 @@ class Rescue(PowerFlow):
         )
 
     def unrescue(self, conn: Connection, task: Task) -> HostStep | None:
-        """Have the host start a guest from its own disk that ran before. Again: once more."""
+        """Have the host start a guest from its own disk that ran before. Again: once more.
+
+        A host that is down does so when it is back.
+        """
         if task.abort_requested or self._ground.instance(conn, task).vm_state != VmState.ACTIVE:
             return None
-        return self._order(conn, task, "unrescue")
+        return self._order(conn, task, "unrescue", owable=True)
 
     def record(self, conn: Connection, task: Task) -> None:
         """Show it as rescued. Again: cannot be, its commit is also its record."""

@@ -89,10 +89,13 @@ class Shelve(Offloading):
         return self._order(conn, task, "power_off", more_s=grace_s, grace_s=grace_s)
 
     def power_on(self, conn: Connection, task: Task) -> HostStep | None:
-        """Have the host start a guest that ran before. Again: a running one is left alone."""
+        """Have the host start a guest that ran before; one that is down does when it is back.
+
+        Again: a running one is left alone.
+        """
         if task.abort_requested or self._ground.instance(conn, task).vm_state not in _WENT_ON:
             return None
-        return self._order(conn, task, "power_on")
+        return self._order(conn, task, "power_on", owable=True)
 
     def snapshot(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host write the root disk into a file. Again: anew."""
