@@ -6,7 +6,8 @@ device_id and name, so a repeated step makes no second one.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -91,7 +92,7 @@ class NetworkClient:
         for port in self._ports(device_id=instance):
             path = f"/ports/{port['id']}"
             try:
-                if port["name"].startswith(_port_name(instance, "")):
+                if _is_made_by_us(port, instance):
                     self._call("DELETE", path)
                 else:
                     free = {"device_id": "", "device_owner": "", "binding:host_id": ""}
@@ -100,14 +101,50 @@ class NetworkClient:
                 if refused.status != 404:
                     raise
 
-    def interfaces(self, instance: str) -> tuple[VirtualInterface, ...]:
-        """The instance's ports as they are now."""
-        return tuple(
-            self._interface(
-                port, created=port["name"].startswith(_port_name(instance, "")), tag=None
+    def interfaces(
+        self, instance: str, known: Sequence[VirtualInterface] = ()
+    ) -> tuple[VirtualInterface, ...]:
+        """The instance's ports as they are now, in the order of `known`, others behind them.
+
+        Raises: Unavailable.
+        """
+        ports = {port["id"]: port for port in self._ports(device_id=instance)}
+        floating = self._floating_ips(list(ports))
+        before = {vif.port_id: vif for vif in known}
+        found = []
+        for port_id in (*(each for each in before if each in ports), *(ports.keys() - before)):
+            port, vif = ports[port_id], before.get(port_id)
+            found.append(
+                self._interface(
+                    port,
+                    created=vif.created if vif else _is_made_by_us(port, instance),
+                    tag=vif.tag if vif else None,
+                    floating=floating,
+                )
             )
-            for port in self._ports(device_id=instance)
-        )
+        return tuple(found)
+
+    def group_names(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Names of security groups, sorted. Raises: Unavailable."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return ()
+        found = self._call("GET", "/security-groups", params={"id": wanted})["security_groups"]
+        return tuple(sorted({str(group["name"]) for group in found}))
+
+    def _floating_ips(self, port_ids: list[str]) -> dict[tuple[str, str], list[str]]:
+        """Floating addresses by port and fixed address; none where the service has no routers."""
+        if not port_ids:
+            return {}
+        try:
+            found = self._call("GET", "/floatingips", params={"port_id": port_ids})
+        except Refused:
+            return {}
+        shown: dict[tuple[str, str], list[str]] = {}
+        for each in found["floatingips"]:
+            place = (each["port_id"], each["fixed_ip_address"])
+            shown.setdefault(place, []).append(each["floating_ip_address"])
+        return shown
 
     def _group_ids(self, project_id: str, names: Sequence[str]) -> list[str]:
         """Ids of the project's groups; none for the default one, which ports get by themselves."""
@@ -132,11 +169,16 @@ class NetworkClient:
         except Refused as refused:
             raise PortNotFound(port=port_id) from refused
 
-    def _ports(self, **filters: str) -> list[dict[str, Any]]:
+    def _ports(self, **filters: Any) -> list[dict[str, Any]]:
         return self._call("GET", "/ports", params=filters)["ports"]  # type: ignore[no-any-return]
 
     def _interface(
-        self, port: dict[str, Any], *, created: bool, tag: str | None
+        self,
+        port: dict[str, Any],
+        *,
+        created: bool,
+        tag: str | None,
+        floating: Mapping[tuple[str, str], list[str]] = MappingProxyType({}),
     ) -> VirtualInterface:
         network, subnets = self._network(port["network_id"])
         details = port.get("binding:vif_details") or {}
@@ -145,7 +187,10 @@ class NetworkClient:
             network_id=port["network_id"],
             network_label=network.get("name") or "",
             mac=port["mac_address"],
-            fixed_ips=tuple(_fixed_ip(ip, subnets) for ip in port.get("fixed_ips", ())),
+            fixed_ips=tuple(
+                _fixed_ip(ip, subnets, floating.get((port["id"], ip["ip_address"]), ()))
+                for ip in port.get("fixed_ips", ())
+            ),
             mtu=network.get("mtu"),
             vif_type=port.get("binding:vif_type") or "unbound",
             vif_details=details,
@@ -233,6 +278,13 @@ class UserNetworkClient:
         groups = self._get(token, "/security-groups", [("tenant_id", project_id)])
         return tuple(_group_id(name, groups) for name in names)
 
+    def request(self, token: str, method: str, path: str, **options: Any) -> Any:
+        """Any other call of the user's, as the proxies of the Compute API need them.
+
+        `path` is below `/v2.0`. Raises: Refused, Unavailable.
+        """
+        return self._session.request(_TYPE, _VERSION, method, path, token=token, **options)
+
     def _get(
         self, token: str, path: str, params: Sequence[tuple[str, str | None]]
     ) -> list[dict[str, Any]]:
@@ -255,6 +307,10 @@ def _port_name(instance: str, index: int | str) -> str:
     return f"kilonova-{instance}-{index}"
 
 
+def _is_made_by_us(port: dict[str, Any], instance: str) -> bool:
+    return str(port["name"]).startswith(_port_name(instance, ""))
+
+
 def _fixed(wanted: RequestedNetwork) -> dict[str, Any]:
     return {"fixed_ips": [{"ip_address": wanted.fixed_ip}]} if wanted.fixed_ip else {}
 
@@ -267,7 +323,9 @@ def _port_error(refused: Refused, network_id: str) -> KilonovaError:
     return Invalid(f"The network service refused the port: {refused}")
 
 
-def _fixed_ip(ip: dict[str, Any], subnets: list[dict[str, Any]]) -> FixedIp:
+def _fixed_ip(
+    ip: dict[str, Any], subnets: list[dict[str, Any]], floating: Sequence[str]
+) -> FixedIp:
     subnet: dict[str, Any] = next((s for s in subnets if s["id"] == ip.get("subnet_id")), {})
     return FixedIp(
         address=ip["ip_address"],
@@ -278,4 +336,5 @@ def _fixed_ip(ip: dict[str, Any], subnets: list[dict[str, Any]]) -> FixedIp:
         dns=tuple(subnet.get("dns_nameservers") or ()),
         routes=tuple(subnet.get("host_routes") or ()),
         dhcp=subnet.get("enable_dhcp", True),
+        floating_ips=tuple(floating),
     )

@@ -30,6 +30,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.guest import Guest
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.idempotency import Idempotency
+    from common.rpc.conductor.interfaces import Interfaces
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
@@ -49,6 +50,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     options, clock = conf.api, SystemClock()
     bus = Bus(conf)
     session = ServiceSession(conf)
+    networks = UserNetworkClient(session)
     images = UserImageClient(session, cache_s=options.image_cache_s, clock=clock)
     hosts = Hosts.client(bus)
     readiness = Readiness(hosts, clock)
@@ -56,6 +58,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         servers=Servers.client(bus),
         power=Power.client(bus),
         guest=Guest.client(bus),
+        interfaces=Interfaces.client(bus),
         state=State.client(bus),
         repair=Repair.client(bus),
         snapshots=Snapshots.client(bus),
@@ -65,8 +68,9 @@ def make(conf: cfg.ConfigOpts) -> Served:
         quotas=Quotas.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),
-        lookups=Lookups(images, UserNetworkClient(session)),
+        lookups=Lookups(images, networks),
         images=images,
+        networks=networks,
         identity=IdentityClient(session),
         show_password=options.enable_instance_password,
         max_limit=options.max_limit,

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Compute API once had and has removed: 410 at every microversion.
 
-Paths and methods are the contract's operations of status `gone`.
+Paths and methods are the contract's operations of status `gone`, but for those of resources that
+have other methods left: these say so themselves.
 """
-
-import falcon
 
 from common.errors import Gone
 from services.api.actions import Actions
@@ -61,9 +60,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "/os-fping": ("GET",),
     "/os-fping/{id}": ("GET",),
-    "/os-networks": ("POST",),
     "/os-networks/add": ("POST",),
-    "/os-networks/{id}": ("DELETE",),
     "/os-security-group-default-rules": (
         "GET",
         "POST",
@@ -72,8 +69,6 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "GET",
         "DELETE",
     ),
-    "/os-tenant-networks": ("POST",),
-    "/os-tenant-networks/{id}": ("DELETE",),
     "/servers/{server_id}/consoles": (
         "GET",
         "POST",
@@ -88,7 +83,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 # Names of actions by path.
 ACTIONS: dict[str, tuple[str, ...]] = {
     "/os-fixed-ips/{id}/action": ("reserve", "unreserve"),
-    "/os-networks/{id}/action": (
+    "/os-networks/{network_id}/action": (
         "disassociate",
         "disassociate_host",
         "disassociate_project",
@@ -102,13 +97,14 @@ class Removed:
 
     def __init__(self, methods: tuple[str, ...]) -> None:
         for method in methods:
-            setattr(self, f"on_{method.lower()}", _gone)
+            setattr(self, f"on_{method.lower()}", answer_gone)
 
 
 def removed_actions(names: tuple[str, ...]) -> Actions:
     """Answers 410 to the actions that a removed resource had."""
-    return Actions(dict.fromkeys(names, _gone))
+    return Actions(dict.fromkeys(names, answer_gone))
 
 
-def _gone(req: falcon.Request, resp: falcon.Response, **parts: str) -> None:
+def answer_gone(*anything: object, **parts: str) -> None:
+    """The responder of a method that was removed; also of a resource that has others left."""
     raise Gone()

@@ -7,10 +7,12 @@ from typing import Any
 
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
+from common.clients.network import UserNetworkClient
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.idempotency import Idempotency
+from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
@@ -22,15 +24,20 @@ from common.rpc.conductor.tasks import Tasks
 from services.api import gone
 from services.api.actions import Actions
 from services.api.lookups import Lookups
+from services.api.network_gateway import NetworkGateway
 from services.api.resources import (
     availability_zones,
     extensions,
     flavors,
+    floating_ips,
     hypervisors,
     images,
+    interfaces,
     journal,
     keypairs,
+    networks,
     quota_sets,
+    security_groups,
     services,
     versions,
 )
@@ -38,6 +45,7 @@ from services.api.resources.servers import belongings, resource
 from services.api.resources.servers.actions.console import ConsoleActions
 from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
+from services.api.resources.servers.actions.networking import NetworkingActions
 from services.api.resources.servers.actions.power import PowerActions
 from services.api.resources.servers.actions.repair import RepairActions
 from services.api.resources.servers.actions.shelving import ShelvingActions
@@ -53,6 +61,7 @@ class Parts:
     servers: ServersRpc
     power: Power
     guest: Guest
+    interfaces: Interfaces
     state: State
     repair: Repair
     snapshots: Snapshots
@@ -64,6 +73,7 @@ class Parts:
     idempotency: Idempotency
     lookups: Lookups
     images: UserImageClient
+    networks: UserNetworkClient
     identity: IdentityClient
     show_password: bool
     max_limit: int
@@ -99,11 +109,13 @@ def _servers(parts: Parts) -> Iterator[Route]:
     servers = parts.servers
     many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
     snapshot_images = SnapshotImages(parts.images)
+    gateway = NetworkGateway(parts.networks)
     actions = (
         PowerActions(parts.power),
         ConsoleActions(servers),
         GuestActions(parts.guest),
         StateActions(parts.state, servers),
+        NetworkingActions(servers, parts.interfaces, gateway),
         DeletionActions(servers),
         SnapshotActions(parts.snapshots, snapshot_images),
         ShelvingActions(parts.shelving, parts.snapshots, snapshot_images),
@@ -121,6 +133,12 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/tags/{{tag}}", belongings.Tag(servers))
     yield Route(f"{one}/ips", belongings.Addresses(servers))
     yield Route(f"{one}/ips/{{network}}", belongings.NetworkAddresses(servers))
+    attachments = interfaces.InterfaceAttachments(servers, gateway)
+    yield Route(f"{one}/os-interface", attachments)
+    attachment = interfaces.InterfaceAttachment(servers, gateway)
+    yield Route(f"{one}/os-interface/{{port_id}}", attachment)
+    groups = security_groups.ServerSecurityGroups(servers, gateway)
+    yield Route(f"{one}/os-security-groups", groups)
     yield Route(f"{one}/os-instance-actions", belongings.InstanceActions(servers))
     yield Route(f"{one}/os-instance-actions/{{request_id}}", belongings.InstanceActionById(servers))
 
@@ -180,8 +198,25 @@ def _proxies(parts: Parts) -> Iterator[Route]:
     yield Route("/images/{image_id}", images.ImageById(parts.images))
     yield Route("/images/{image_id}/metadata", images.ImageMetadata(parts.images))
     yield Route("/images/{image_id}/metadata/{key}", images.ImageMetadataItem(parts.images))
+    yield from _networks(NetworkGateway(parts.networks))
     yield Route("/extensions", extensions.Extensions())
     yield Route("/extensions/{alias}", extensions.ExtensionByAlias())
+
+
+def _networks(gateway: NetworkGateway) -> Iterator[Route]:
+    yield Route("/os-networks", networks.Networks(gateway))
+    yield Route("/os-networks/{network_id}", networks.NetworkById(gateway))
+    yield Route("/os-tenant-networks", networks.TenantNetworks(gateway))
+    yield Route("/os-tenant-networks/{network_id}", networks.TenantNetworkById(gateway))
+    yield Route("/os-floating-ip-pools", floating_ips.FloatingIpPools(gateway))
+    yield Route("/os-floating-ips", floating_ips.FloatingIps(gateway))
+    yield Route("/os-floating-ips/{floating_ip_id}", floating_ips.FloatingIpById(gateway))
+    yield Route("/os-security-groups", security_groups.SecurityGroups(gateway))
+    yield Route("/os-security-groups/{group_id}", security_groups.SecurityGroupById(gateway))
+    rules = security_groups.SecurityGroupRules(gateway)
+    yield Route("/os-security-group-rules", rules)
+    rule = security_groups.SecurityGroupRuleById(gateway)
+    yield Route("/os-security-group-rules/{rule_id}", rule)
 
 
 def collections(table: list[Route]) -> frozenset[str]:

@@ -32,6 +32,7 @@ from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
+from services.conductor.accept.interfaces import AcceptInterfaces
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.shelving import AcceptShelving
@@ -46,6 +47,7 @@ from services.conductor.endpoint.catalog import CatalogEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.idempotency import IdempotencyEndpoint
+from services.conductor.endpoint.interfaces import InterfacesEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
@@ -196,6 +198,7 @@ class ConductorDaemon:
             PowerEndpoint(AcceptPower(admission)),
             GuestEndpoint(AcceptGuest(admission)),
             StateEndpoint(AcceptState(admission)),
+            InterfacesEndpoint(AcceptInterfaces(admission, ground.ports)),
             ShelvingEndpoint(shelving),
             SnapshotsEndpoint(AcceptSnapshots(admission, quota)),
             RepairEndpoint(AcceptRepair(admission, quota), servers),

@@ -19,7 +19,7 @@ from tests.conformance.operations import Key, key_of
 from tests.conformance.world import Nowhere, World
 
 _FORMATS = jsonschema.FormatChecker(formats=())
-for _name in ("uuid", "date-time", "ipv4", "ipv6"):
+for _name in ("uuid", "date-time", "ipv4", "ipv6", "cidr"):
     _FORMATS.checks(_name)(
         lambda text, check=CHECKS[_name]: not isinstance(text, str) or check(text)
     )

@@ -46,11 +46,14 @@ class Body:
         self._checker_at = functools.lru_cache(maxsize=256)(self._make_checker)
 
     @classmethod
-    def of(cls, name: str, key: str, value: Type) -> "Body":
-        """A body whose one key holds a `value` that is no record of named fields."""
+    def of(cls, name: str, key: str, value: Type, *, additional: bool = False) -> "Body":
+        """A body whose one key holds a `value` that is no record of named fields.
+
+        `additional`: whether other keys may stand beside it.
+        """
         body = cls(name, ())
         body.key = key
-        body._whole = Record((Field(key, value),))
+        body._whole = Record((Field(key, value),), additional=additional)
         return body
 
     @classmethod

@@ -2,7 +2,7 @@
 """What every flow stands on: the neighbours it calls, its limits, and how it addresses hosts."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,14 @@ class Ports(Protocol):
 
     def unplug(self, instance: str) -> None:
         """Delete what `plug` made. Again: fine."""
+
+    def interfaces(
+        self, instance: str, known: Sequence[VirtualInterface] = ()
+    ) -> tuple[VirtualInterface, ...]:
+        """The ports as they are now."""
+
+    def group_names(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Names of security groups."""
 
 
 class Images(Protocol):

@@ -31,8 +31,6 @@ COMMANDS: dict[str, str] = {
     "openstack server remove network {s} private": _NOT_BUILT,
     "openstack server add fixed ip {s} private": _NOT_BUILT,
     "openstack server remove fixed ip {s} {ip}": _NOT_BUILT,
-    "openstack server add security group {s} {group}": _NOT_BUILT,
-    "openstack server remove security group {s} {group}": _NOT_BUILT,
     "openstack server add volume {s} {volume}": _NOT_BUILT,
     "openstack server add volume --device /dev/vdb --tag t --enable-delete-on-termination {s} {volume}": _NOT_BUILT,  # noqa: E501
     "openstack server volume list {s}": _NOT_BUILT,

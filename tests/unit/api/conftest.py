@@ -12,6 +12,7 @@ from common import config
 from common.policy import Policy
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.idempotency import Idempotency
+from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
@@ -30,6 +31,7 @@ def parts() -> Parts:
         servers=conductor.MemoryServers(),
         power=conductor.MemoryPower(),
         guest=Guest.client(conductor.NOBODY),
+        interfaces=Interfaces.client(conductor.NOBODY),
         state=State.client(conductor.NOBODY),
         repair=Repair.client(conductor.NOBODY),
         snapshots=Snapshots.client(conductor.NOBODY),
@@ -41,6 +43,7 @@ def parts() -> Parts:
         idempotency=Idempotency.client(conductor.NOBODY),
         lookups=conductor.MemoryLookups(),
         images=conductor.MemoryImages(),
+        networks=conductor.NOBODY,
         identity=conductor.MemoryIdentity(),
         show_password=True,
         max_limit=1000,

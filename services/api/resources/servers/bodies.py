@@ -219,3 +219,18 @@ RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([
     _optional("length", integer(-1, texts=True, null=True, pattern="^-?[0-9]+$")),
 ]))  # fmt: skip
+_GROUP_NAME = Record([Field("name", string(1))])
+ADD_SECURITY_GROUP = Body.of("add-security-group", "addSecurityGroup", _GROUP_NAME, additional=True)
+REMOVE_SECURITY_GROUP = Body.of(
+    "remove-security-group", "removeSecurityGroup", _GROUP_NAME, additional=True
+)
+_ADDRESS = Record([Field("address", _ANY_IP)])
+ADD_FLOATING_IP = Body.of("add-floating-ip", "addFloatingIp", Record([
+    Field("address", _ANY_IP),
+    _optional("fixed_address", _ANY_IP),
+]))  # fmt: skip
+REMOVE_FLOATING_IP = Body.of("remove-floating-ip", "removeFloatingIp", _ADDRESS)
+ADD_FIXED_IP = Body.of("add-fixed-ip", "addFixedIp", Record([
+    Field("networkId", Plain({"type": ["string", "number"], "minLength": 1, "maxLength": 36})),
+]))  # fmt: skip
+REMOVE_FIXED_IP = Body.of("remove-fixed-ip", "removeFixedIp", _ADDRESS)

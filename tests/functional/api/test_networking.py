@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers and their networks through real HTTP: groups, addresses, interfaces, events."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.functional.cloud import Cloud
+
+Ask = Callable[..., requests.Response]
+
+
+@pytest.fixture
+def demo(cloud: Cloud) -> Any:
+    return cloud.connect()
+
+
+@pytest.fixture
+def server(demo: Any) -> Iterator[str]:
+    """A server of the demo project on the network `private`."""
+    image = next(iter(demo.image.images()))
+    network = demo.network.find_network("private")
+    made = demo.compute.create_server(
+        name="s", flavor_id="1", image_id=image.id, networks=[{"uuid": network.id}]
+    )
+    demo.compute.wait_for_server(made, wait=30, interval=0.1)
+    yield made.id
+    demo.compute.delete_server(made.id)
+    demo.compute.wait_for_delete(made, wait=30, interval=0.1)
+
+
+@pytest.fixture
+def ask(cloud: Cloud, demo: Any, server: str) -> Ask:
+    """Sends a request below the server's URL, as its owner."""
+    session = requests.Session()
+    session.headers["X-Auth-Token"] = demo.auth_token
+
+    def send(
+        method: str, path: str, body: Any = None, *, version: str = "2.104"
+    ) -> requests.Response:
+        return session.request(
+            method, f"{cloud.compute_url}/v2.1/servers/{server}{path}", json=body, timeout=60,
+            headers={"OpenStack-API-Version": f"compute {version}"},
+        )  # fmt: skip
+
+    return send
+
+
+def shown(ask: Ask) -> dict[str, Any]:
+    found: dict[str, Any] = ask("GET", "").json()["server"]
+    return found
+
+
+def addresses(ask: Ask) -> set[tuple[str, str]]:
+    """(kind, address) pairs that the server shows."""
+    networks = shown(ask)["addresses"].values()
+    return {(each["OS-EXT-IPS:type"], each["addr"]) for entries in networks for each in entries}
+
+
+def test_a_server_shows_the_groups_that_it_was_put_into(demo, server, ask):
+    group = demo.network.create_security_group(name="web")
+
+    added = ask("POST", "/action", {"addSecurityGroup": {"name": "web"}})
+    with_it = shown(ask)["security_groups"]
+    listed = ask("GET", "/os-security-groups").json()["security_groups"]
+    removed = ask("POST", "/action", {"removeSecurityGroup": {"name": group.id}})
+
+    assert (added.status_code, removed.status_code) == (202, 202)
+    assert with_it == [{"name": "default"}, {"name": "web"}]
+    assert {each["name"] for each in listed} == {"default", "web"}
+    assert shown(ask)["security_groups"] == [{"name": "default"}]
+    again = ask("POST", "/action", {"removeSecurityGroup": {"name": group.id}})
+    assert again.status_code == 404
+    demo.network.delete_security_group(group)
+
+
+def test_a_group_name_that_two_groups_have_is_a_conflict(demo, server, ask):
+    groups = [demo.network.create_security_group(name="twin") for _ in range(2)]
+
+    refused = ask("POST", "/action", {"addSecurityGroup": {"name": "twin"}})
+    by_id = ask("POST", "/action", {"addSecurityGroup": {"name": groups[0].id}})
+    unknown = ask("POST", "/action", {"addSecurityGroup": {"name": "nobody"}})
+
+    assert (refused.status_code, by_id.status_code, unknown.status_code) == (409, 202, 404)
+    ask("POST", "/action", {"removeSecurityGroup": {"name": groups[0].id}})
+    for group in groups:
+        demo.network.delete_security_group(group)
+
+
+def test_a_floating_address_is_shown_while_it_stands_for_the_server(cloud, demo, server, ask):
+    floating = demo.network.create_ip(floating_network_id=outside(cloud))
+    address = floating.floating_ip_address
+
+    added = ask("POST", "/action", {"addFloatingIp": {"address": address}}, version="2.43")
+    with_it = addresses(ask)
+    removed = ask("POST", "/action", {"removeFloatingIp": {"address": address}}, version="2.43")
+
+    assert (added.status_code, removed.status_code) == (202, 202)
+    assert ("floating", address) in with_it
+    assert ("floating", address) not in addresses(ask)
+    again = ask("POST", "/action", {"removeFloatingIp": {"address": address}}, version="2.43")
+    assert again.status_code == 409
+    demo.network.delete_ip(floating)
+
+
+def outside(cloud: Cloud) -> str:
+    """A network for floating addresses, routed to `private`."""
+    admin = cloud.connect("admin").network
+    found = admin.find_network("outside")
+    if found is None:
+        found = admin.create_network(name="outside", is_router_external=True)
+        admin.create_subnet(network_id=found.id, ip_version=4, cidr="10.30.0.0/24")
+        router = admin.create_router(name="way-out", external_gateway_info={"network_id": found.id})
+        inside = admin.find_subnet("private", ignore_missing=False)
+        admin.add_interface_to_router(router, subnet_id=inside.id)
+    return str(found.id)
