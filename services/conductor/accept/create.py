@@ -72,7 +72,7 @@ class Create:
     ) -> tuple[list[str], Callable[[], None]]:
         flavor = flavors.get(conn, ctx, request.flavorid)
         if request.image is not None:
-            check_fit(request.image, flavor)
+            check_fit(request.image, flavor, disk_config=request.disk_config)
         keypair = _keypair(conn, ctx, request.key_name)
         count = self._quota.check_create(
             conn,

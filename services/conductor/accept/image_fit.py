@@ -6,17 +6,20 @@ from common.objects.flavor import Flavor
 from common.objects.image import ImageMeta
 
 _GIB = 2**30
+_DISABLED = "disabled"
 _INT_PROPERTY_MOST = 2**31
 
 
-def check_fit(image: ImageMeta, flavor: Flavor) -> None:
-    """Refuse an image that cannot be booted with the flavor.
+def check_fit(image: ImageMeta, flavor: Flavor, *, disk_config: str | None = None) -> None:
+    """Refuse an image that cannot be booted with the flavor, or not with AUTO `disk_config`.
 
     A flavor with a root disk of 0 GiB takes the disk from the image.
     Raises: Invalid, ImageUnacceptable.
     """
     if image.status != "active":
         raise Invalid(f"Image {image.id} is not active.")
+    if disk_config == "AUTO" and image.properties.get("auto_disk_config", "").lower() == _DISABLED:
+        raise Invalid(f"Requested image {image.id} has automatic disk resize disabled.")
     if flavor.memory_mib < image.min_ram:
         raise Invalid("Flavor's memory is too small for requested image.")
     if image.min_disk > _INT_PROPERTY_MOST:

@@ -76,7 +76,7 @@ class AcceptRepair:
                 raise Invalid(
                     "Unable to rebuild with a different image for a volume-backed server."
                 )
-            check_fit(image, found.flavor)
+            check_fit(image, found.flavor, disk_config=content.changes.get("disk_config"))
             changes = self._changes(conn, found, content)
             instances.change(
                 conn,

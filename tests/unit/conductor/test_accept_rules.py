@@ -69,3 +69,12 @@ def test_a_flavor_without_a_root_disk_takes_any_image():
     flavor = Flavor(flavorid="1", name="f", vcpus=1, memory_mib=512, root_gib=0)
 
     check_fit(ImageMeta(id="i", size=9 * GIB, min_disk=9), flavor)
+
+
+def test_an_image_may_forbid_that_its_disk_is_resized():
+    image = ImageMeta(id="i", properties={"auto_disk_config": "Disabled"})
+    flavor = Flavor(flavorid="1", name="f", vcpus=1, memory_mib=512, root_gib=2)
+    check_fit(image, flavor, disk_config="MANUAL")
+
+    with pytest.raises(KilonovaError, match="Requested image i has automatic disk resize disabled"):
+        check_fit(image, flavor, disk_config="AUTO")
