@@ -170,6 +170,10 @@ class NoValidHost(KilonovaError):
     message = "No valid host: {reason}"
 
 
+class MigrationNotFound(NotFound):
+    message = "Migration {migration} could not be found."
+
+
 class HostFull(Conflict):
     """The chosen host no longer fits the flavor: somebody else claimed first."""
 

@@ -9,7 +9,7 @@ class RequestSpec(Versioned, frozen=True, kw_only=True):
     """Where may these instances go? `count` alike instances are placed in one pass.
 
     `image_properties` and `extra_specs` are the raw text properties that filters read.
-    `excluded_hosts` failed already for these instances.
+    `excluded_hosts` failed already for these instances, or are what they are to leave.
     """
 
     instance_uuids: tuple[str, ...]

@@ -49,6 +49,8 @@ FROM given_back WHERE compute_nodes.uuid = given_back.host_uuid
 RETURNING compute_nodes.uuid
 """)
 
+_HAND_OVER = text("UPDATE allocations SET instance_uuid = :to WHERE instance_uuid = :giver")
+
 _FORGET_FAILURES = text("""
 UPDATE compute_nodes SET failed_builds = 0, generation = generation + 1
 WHERE uuid = :host_uuid AND failed_builds > 0
@@ -85,6 +87,13 @@ def release(conn: Connection, instance: str, *, build_failed: bool = False) -> l
     return list(
         conn.execute(_RELEASE, {"instance": instance, "failures": int(build_failed)}).scalars()
     )
+
+
+def hand_over(conn: Connection, giver: str, to: str) -> None:
+    """Let `to` hold what `giver` holds: an instance that moves leaves the claim on its old host to
+    its migration, and takes it back if it returns. The hosts' figures stay. Again: nothing.
+    """
+    conn.execute(_HAND_OVER, {"giver": giver, "to": to})
 
 
 def forget_failures(conn: Connection, host_uuid: str) -> None:

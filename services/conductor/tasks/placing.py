@@ -48,7 +48,11 @@ class Tried(Versioned, frozen=True, kw_only=True):
 
 
 def spec_of(instance: Instance, **changes: Any) -> RequestSpec:
-    """The spec that places `instance` as it is; `changes` are fields of RequestSpec."""
+    """The spec that places `instance` as it is; `changes` are fields of RequestSpec.
+
+    Its zone is the one that it is pinned to. A move excludes its host (`excluded_hosts`), goes to
+    one that was asked for (`requested_host`), or needs room for another flavor (`need`).
+    """
     fields: dict[str, Any] = {
         "instance_uuids": (instance.uuid,),
         "project_id": instance.project_id,
@@ -90,8 +94,9 @@ class Placing(Flow):
 
     def choose_host(self, task: Task) -> Selection:
         """Ask the scheduler for a host and alternates. Again: it may choose others."""
-        excluded = tuple(tried.host for tried in _tried(task))
-        spec = msgspec.structs.replace(_params(task).spec, excluded_hosts=excluded)
+        spec = _params(task).spec
+        excluded = (*spec.excluded_hosts, *(tried.host for tried in _tried(task)))
+        spec = msgspec.structs.replace(spec, excluded_hosts=excluded)
         selection = self._ground.scheduler.select(task.context, spec)
         if not selection.candidates or not selection.candidates[0]:
             raise NoValidHost(reason=selection.reason)
@@ -102,15 +107,8 @@ class Placing(Flow):
 
         Again: cannot be, its commit is also its record.
         """
-        need = _params(task).spec.need
-        candidates = task.result("choose_host", Selection).candidates[0]
-        for candidate in candidates:
-            taken = claims.take(conn, task.instance_uuid, candidate, need)
-            if taken is not None:
-                break
-        else:
-            raise HostFull(host=", ".join(c.host for c in candidates))
-        zone: str = conn.execute(_ZONE, {"host": candidate.host}).scalar_one()
+        claimed = self._take(conn, task)
+        candidate, zone = claimed.candidate, claimed.zone
         instances.change(
             conn,
             task.instance_uuid,
@@ -121,7 +119,18 @@ class Placing(Flow):
             **self.shown_when_claimed(task),
         )
         task.after(lambda: self._ground.hosts_changed([candidate.host_uuid]))
-        return Claimed(candidate=candidate, zone=zone, failed_builds=taken.failed_builds)
+        return claimed
+
+    def _take(self, conn: Connection, task: Task) -> Claimed:
+        """Claim the first of the chosen hosts that still has room. Raises: HostFull."""
+        need = _params(task).spec.need
+        candidates = task.result("choose_host", Selection).candidates[0]
+        for candidate in candidates:
+            taken = claims.take(conn, task.instance_uuid, candidate, need)
+            if taken is not None:
+                zone: str = conn.execute(_ZONE, {"host": candidate.host}).scalar_one()
+                return Claimed(candidate=candidate, zone=zone, failed_builds=taken.failed_builds)
+        raise HostFull(host=", ".join(c.host for c in candidates))
 
     def release(self, conn: Connection, task: Task) -> None:
         """Give the room back and leave the host. Again: nothing is left to give."""

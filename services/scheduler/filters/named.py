@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that a request names: those it wants, and those it has tried in vain."""
+"""Hosts that a request names: those it wants, and those it must not have."""
 
 import numpy as np
 
@@ -19,9 +19,11 @@ def is_requested(hosts: HostColumns, spec: RequestSpec) -> Mask:
     return accepted
 
 
-@host_filter("ExcludedHostFilter", turned_away="where building it has failed already")
+@host_filter(
+    "ExcludedHostFilter", turned_away="excluded: it leaves them, or they have failed already"
+)
 def not_excluded(hosts: HostColumns, spec: RequestSpec) -> Mask:
-    """Hosts on which these instances have not failed yet."""
+    """Hosts that these instances neither leave nor have failed on."""
     if not spec.excluded_hosts:
         return np.ones(len(hosts), np.bool_)
     excluded = frozenset(spec.excluded_hosts)
