@@ -130,8 +130,8 @@ def _described(method: str, path: str, operations: list[Operation], version: int
 def _answers(operations: list[Operation], version: int) -> dict[str, Any]:
     """The successful answers by status; actions share a path, so a status may have several."""
     found: dict[str, Any] = {}
-    for status in dict.fromkeys(operation.status for operation in operations):
-        same = [operation for operation in operations if operation.status == status]
+    for status in dict.fromkeys(s for operation in operations for s in operation.statuses):
+        same = [operation for operation in operations if status in operation.statuses]
         schemas = [o.answer.schema(version) for o in same if o.answer is not None]
         answer: dict[str, Any] = {"description": same[0].summary or "Done."}
         if schemas:

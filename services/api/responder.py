@@ -33,7 +33,7 @@ class Operation:
     query: Query | None
     body: Body | None
     answer: Answer | None
-    status: int
+    statuses: tuple[int, ...]
     summary: str
 
 
@@ -44,19 +44,20 @@ def responder(
     body: Body | None = None,
     returns: Answer | None = None,
     status: int = 200,
+    or_status: tuple[int, ...] = (),
     since: str | None = None,
     until: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a method (self, call, **url parts) a falcon responder.
 
-    `policy` None: the method asks policy itself. `status`: of success; a method may set
-    `call.status` instead. Without `returns` the answer has no body.
+    `policy` None: the method asks policy itself. `status`: of success; those in `or_status` a
+    method may set as `call.status` instead. Without `returns` the answer has no body.
     """
 
     def decorate(method: Callable[..., Any]) -> Callable[..., None]:
         summary = (method.__doc__ or "").strip().split("\n")[0]
         operation = Operation(
-            Span.between(since, until), policy, query, body, returns, status, summary
+            Span.between(since, until), policy, query, body, returns, (status, *or_status), summary
         )
 
         def respond(self: Any, req: falcon.Request, resp: falcon.Response, **parts: str) -> None:
@@ -108,7 +109,7 @@ def perform(
     if operation.policy is not None and not call.allows(operation.policy):
         raise PolicyForbids(rule=operation.policy)
     result = method()
-    resp.status = falcon.code_to_http_status(call.status or operation.status)
+    resp.status = falcon.code_to_http_status(call.status or operation.statuses[0])
     if call.location:
         resp.set_header("Location", call.location)
     if operation.answer is not None and result is not None:

@@ -115,7 +115,7 @@ class Keypairs:
             marker=call.single("marker") if paged else None,
         )
 
-    @responder(body=CREATE, returns=One("keypair", MADE))
+    @responder(body=CREATE, returns=One("keypair", MADE), status=201, or_status=(200,))
     def on_post(self, call: ApiCall) -> NewKeypair:
         """Import a public key, or (below 2.92) have a pair made."""
         body = call.body
@@ -137,7 +137,7 @@ class Keypairs:
                 public_key=material.public_key,
             ),
         )
-        call.status = 201 if call.at_least(2) else 200
+        call.status = None if call.at_least(2) else 200
         return NewKeypair(keypair=kept, private_key=material.private_key)
 
 
@@ -153,9 +153,9 @@ class KeypairByName:
         user = _user(call, _RULE + "show", call.single("user_id"))
         return self._catalog.keypair(call.caller, user_id=user, name=name)
 
-    @responder(query=SHOW)
+    @responder(query=SHOW, status=204, or_status=(202,))
     def on_delete(self, call: ApiCall, name: str) -> None:
         """Delete a key pair."""
         user = _user(call, _RULE + "delete", call.single("user_id"))
         self._catalog.delete_keypair(call.caller, user_id=user, name=name)
-        call.status = 204 if call.at_least(2) else 202
+        call.status = None if call.at_least(2) else 202

@@ -131,7 +131,9 @@ class Tag:
         if tag not in self._servers.tags(call.caller, server_id):
             raise NotFound(f"Server {server_id} has no tag '{tag}'")
 
-    @responder(policy=_TAGS_RULE + "update", body=bodies.TAG, status=201, since="2.26")
+    @responder(
+        policy=_TAGS_RULE + "update", body=bodies.TAG, status=201, or_status=(204,), since="2.26"
+    )
     def on_put(self, call: ApiCall, server_id: str, tag: str) -> None:
         """Add a tag to a server: 201 when it is new, 204 when the server had it."""
         bodies.check_tag(tag)
