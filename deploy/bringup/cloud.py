@@ -48,6 +48,10 @@ class Cloud:
             raise Failed(f"There is no cloud in {paths.state}: deploy/up makes one.")
         return cls(paths, chosen, {})
 
+    def user_of(self, daemon: str) -> str:
+        """The user whom a daemon runs as; empty: root."""
+        return self.runner.user(needs_root=self.daemons.needs_root(daemon))
+
     def backends(self) -> Backends:
         """The URLs of what the daemons stand on."""
         return Backends(

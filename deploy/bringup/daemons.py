@@ -13,6 +13,8 @@ from deploy.bringup.settings import Settings
 # In this order: each finds what it asks at its start.
 ORDER = ("companion", "conductor", "scheduler", "compute", "compute-fake", "api", "metadata")
 _OWN_FILE = {"companion": "companion", "conductor": "conductor"}
+# With real guests: bridges and DHCP, disks and libvirt's socket, a door in the guests' network.
+_ROOTS_WORK = ("companion", "compute", "metadata")
 _COMMON_CODE = REPOSITORY / "common"
 
 
@@ -35,7 +37,11 @@ class Daemons:
         names = ["kilonova", *([own] if own else [])]
         return [self._configuration.file(each) for each in names]
 
-    def program(self, name: str) -> Program:
+    def needs_root(self, name: str) -> bool:
+        """Whether it makes networks and guests; with a unit, it gets single rights instead."""
+        return self._settings.has_libvirt and name in _ROOTS_WORK
+
+    def program(self, name: str, user: str) -> Program:
         """How to run the daemon. New code or configuration means a restart."""
         package = name.removesuffix("-fake")
         files = self.config_files(name)
@@ -44,6 +50,7 @@ class Daemons:
             name=name,
             command=(str(self._paths.venv / "bin" / f"kilonova-{package}"), *options),
             log=str(self._paths.log / f"{name}.log"),
+            user=user,
             environment={"PYTHONUNBUFFERED": "1"},
             revision=revision_of(
                 *files, _COMMON_CODE, REPOSITORY / "services" / package,

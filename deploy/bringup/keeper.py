@@ -5,6 +5,9 @@ It restarts the program when it ends, sooner at first and later when that happen
 stops both. A lock shows that a keeper lives, a file beside it what it keeps. Orphans of the program
 become the keeper's children, so that they are buried at once and can be ended with it.
 
+A log that grows too long is moved aside: its content is copied and the file emptied, as the program
+keeps it open.
+
 It stands alone: it is started by path and imports nothing of ours.
 """
 
@@ -14,6 +17,7 @@ import fcntl
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +31,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 20.0
 _SETTLED_AFTER_S = 10.0
 _REST_GRACE_S = 3.0
+_LOG_BYTES, _OLD_LOGS, _LOG_LOOK_S = 20 << 20, 3, 10.0
 
 
 class Keeper:
@@ -40,6 +45,8 @@ class Keeper:
         self._restarts = 0
         self._last_exit: int | None = None
         self._stopping = threading.Event()
+        # Held while a log is moved: a program is started while the other thread sleeps.
+        self._rotating = threading.Lock()
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -47,9 +54,11 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self._kill)
+        threading.Thread(target=self._watch_log, daemon=True).start()
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            self._start()
+            with self._rotating:
+                self._start()
             self._wait()
             if self._spec["ends_descendants"]:
                 end_children()
@@ -76,13 +85,19 @@ class Keeper:
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
-                preexec_fn=_end_with_keeper,  # noqa: PLW1509 - there is one thread
+                preexec_fn=_end_with_keeper,  # noqa: PLW1509 - the other thread sleeps
             )
         self._child, self._started = process.pid, time.monotonic()
         process.returncode = 0  # buried below; Popen shall not try
         self._record()
         if self._stopping.is_set():
             self._stop()
+
+    def _watch_log(self) -> None:
+        while True:
+            time.sleep(_LOG_LOOK_S)
+            with self._rotating, contextlib.suppress(OSError):
+                rotate(Path(self._spec["log"]), most_bytes=_LOG_BYTES, keep=_OLD_LOGS)
 
     def _wait(self) -> None:
         """Bury whoever ends, until it is the program itself."""
@@ -118,6 +133,22 @@ class Keeper:
         fresh = self._state_file.with_suffix(".fresh")
         fresh.write_text(json.dumps(state))
         fresh.replace(self._state_file)
+
+
+def rotate(log: Path, *, most_bytes: int, keep: int) -> bool:
+    """Empty a log longer than `most_bytes`, keeping `keep` old ones; whether it was.
+
+    What is written between copy and truncation is lost: a line at most, once in many megabytes.
+    """
+    if log.stat().st_size <= most_bytes:
+        return False
+    names = [log.with_name(f"{log.name}.{number}") for number in range(1, keep + 1)]
+    for number in range(keep - 1, 0, -1):
+        if names[number - 1].exists():
+            names[number - 1].replace(names[number])
+    shutil.copy2(log, names[0])
+    os.truncate(log, 0)
+    return True
 
 
 def started_at(pid: int) -> str:

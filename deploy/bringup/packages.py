@@ -24,6 +24,7 @@ LIBVIRT = (
     # the guest image
     "cpio", "mtools", "syslinux", "syslinux-common", "e2fsprogs", "kmod",
 )  # fmt: skip
+SYSTEMD = ("logrotate",)
 TESTS = ("git", "systemd", "tini")
 
 _POLICY = Path("/usr/sbin/policy-rc.d")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from deploy.bringup import keeper
+from deploy.bringup import daemon_user, keeper
 from deploy.bringup.failures import Failed
-from deploy.bringup.paths import write
+from deploy.bringup.paths import Paths, write
 from deploy.bringup.program import Kept, Program
 
 _KEEPER = Path(keeper.__file__)
@@ -25,19 +25,37 @@ _STARTS_WITHIN_S = 10.0
 class PlainProcesses:
     """Starts, stops and finds programs; each has a keeper whose files are in one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._folder = paths.run / "programs"
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Make the folder, and the daemons' user where it can reach what it has to run."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.closed_folder() is None:
+            daemon_user.ensure(self._paths.tag, self._paths)
 
-    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """The command itself: daemons run as root here."""
-        return command
+    def closed_folder(self) -> Path | None:
+        """What keeps the daemons' user from code or state, so that root runs them; or None."""
+        python = self._paths.venv / "bin" / "python"
+        return daemon_user.closed_folder(
+            self._paths.state, self._paths.venv, python.resolve().parent, *self._sources()
+        )
+
+    def _sources(self) -> list[Path]:
+        """Where an environment that was not copied has its code."""
+        found = self._paths.venv.glob("lib/python3*/site-packages/__editable__*.pth")
+        return [Path(line) for file in found for line in file.read_text().split("\n")
+                if line.startswith("/")]  # fmt: skip
+
+    def user(self, *, needs_root: bool) -> str:
+        """The daemons' user where there can be one and it suffices."""
+        return "" if needs_root or self.closed_folder() is not None else self._paths.tag
 
     def hand_over(self, files: Sequence[Path]) -> None:
-        """Nothing to do: programs without a user of their own run as root here."""
+        """Let the daemons' user read the files."""
+        if self.closed_folder() is None:
+            daemon_user.hand_over(self._paths.tag, files)
 
     def start(self, program: Program) -> bool:
         """See to it that the program is kept as described; whether it had to be (re)started."""
@@ -107,7 +125,8 @@ class PlainProcesses:
             self._file(name, suffix).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Nothing to do: the folder goes with the cloud's others."""
+        """Remove the daemons' user; the folder goes with the cloud's others."""
+        daemon_user.remove(self._paths.tag)
 
     def state(self, name: str) -> Kept:
         """What is known of a program."""

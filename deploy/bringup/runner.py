@@ -17,8 +17,8 @@ class Runner(Protocol):
     def prepare(self) -> None:
         """Make what every program needs. Again: nothing happens."""
 
-    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """A command, to be run as the user whom the daemons run as."""
+    def user(self, *, needs_root: bool) -> str:
+        """The user whom a daemon runs as; empty: root."""
 
     def hand_over(self, files: Sequence[Path]) -> None:
         """Let the daemons read these files."""
@@ -54,4 +54,4 @@ def choose(paths: Paths) -> Runner:
     """What runs this cloud's programs."""
     if runs_on_systemd(paths):
         return SystemdUnits(paths)
-    return PlainProcesses(paths.run / "programs")
+    return PlainProcesses(paths)

@@ -2,10 +2,10 @@
 """Programs as systemd units: our daemons' own units, and generated ones for the backends."""
 
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.bringup import daemon_user
 from deploy.bringup.commands import run, succeeds
 from deploy.bringup.paths import REPOSITORY, Paths, write
 from deploy.bringup.program import Kept, Program
@@ -15,7 +15,20 @@ _SYSTEM = Path("/etc/systemd/system")
 _TARGET = "kilonova.target"
 _USER = "kilonova"
 _LIBVIRT_GROUP = "libvirt"
-_OWN_FOLDERS = ("companion", "compute", "fake", "images", "instances", "operations")
+_LOG_ROTATION = Path("/etc/logrotate.d/kilonova")
+_ROTATE = """\
+{folder}/*.log {{
+    daily
+    maxsize 20M
+    rotate 5
+    compress
+    delaycompress
+    missingok
+    notifempty
+    # systemd keeps the files open
+    copytruncate
+}}
+"""
 
 
 class SystemdUnits:
@@ -26,30 +39,19 @@ class SystemdUnits:
 
     def prepare(self) -> None:
         """Make the daemons' user and its folders, and install the target that starts at boot."""
-        if not succeeds("getent", "passwd", _USER):
-            run("useradd", "--system", "--user-group", "--home-dir", self._paths.state,
-                "--no-create-home", "--shell", "/usr/sbin/nologin", _USER)  # fmt: skip
-        if succeeds("getent", "group", _LIBVIRT_GROUP):
-            # polkit asks what groups a user has, not what groups a process was given.
-            run("usermod", "--append", "--groups", _LIBVIRT_GROUP, _USER)
-        for name in _OWN_FOLDERS:
-            folder = self._paths.state / name
-            folder.mkdir(mode=0o755, exist_ok=True)
-            # Also what a command of root's has left there.
-            for path in (folder, *folder.iterdir()):
-                shutil.chown(path, _USER, _USER)
+        daemon_user.ensure(_USER, self._paths, [_LIBVIRT_GROUP])
+        write(_LOG_ROTATION, _ROTATE.format(folder=self._paths.log))
         if write(_SYSTEM / _TARGET, (UNITS / _TARGET).read_text()):
             run("systemctl", "daemon-reload")
         run("systemctl", "enable", "-q", _TARGET)
 
-    def as_daemons(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """A command, to be run as the user whom the daemons run as."""
-        return ("runuser", "-u", _USER, "--", *command)
+    def user(self, *, needs_root: bool) -> str:
+        """Its own user for every daemon: units give single rights of root's."""
+        return _USER
 
     def hand_over(self, files: Sequence[Path]) -> None:
         """Let the daemons read files that root wrote."""
-        for file in files:
-            shutil.chown(file, _USER, _USER)
+        daemon_user.hand_over(_USER, files)
 
     def start(self, program: Program) -> bool:
         """Install its unit when that changed, and start it."""
@@ -92,8 +94,8 @@ class SystemdUnits:
             run("systemctl", "disable", "-q", _TARGET)
             (_SYSTEM / _TARGET).unlink()
             run("systemctl", "daemon-reload")
-        if succeeds("getent", "passwd", _USER):
-            run("userdel", _USER)
+        _LOG_ROTATION.unlink(missing_ok=True)
+        daemon_user.remove(_USER)
 
     def state(self, name: str) -> Kept:
         """What systemd says of the unit."""

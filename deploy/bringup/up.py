@@ -13,6 +13,7 @@ from functools import partial
 from deploy.bringup import guest_image, packages, passwords, preflight, settings, virtual_env
 from deploy.bringup.cloud import Cloud, passwords_file, settings_file
 from deploy.bringup.commands import run
+from deploy.bringup.daemon_user import closed_folder
 from deploy.bringup.failures import Failed
 from deploy.bringup.paths import REPOSITORY, Paths
 from deploy.bringup.progress import Progress
@@ -61,6 +62,7 @@ def up(
 
 def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
     wanted = (*packages.BASE, *(packages.LIBVIRT if chosen.has_libvirt else ()))
+    wanted += packages.SYSTEMD if runs_on_systemd(paths) else ()
     with progress.step("Debian packages") as step:
         installed = packages.install(wanted)
         if runs_on_systemd(paths):
@@ -78,7 +80,7 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
             extras=["libvirt"] if chosen.has_libvirt else [],
             more=["python-openstackclient>=7.0"],
             # the daemons' own user need not be able to read the repository
-            editable=not runs_on_systemd(paths),
+            editable=not runs_on_systemd(paths) and closed_folder(REPOSITORY) is None,
         )
         step.note("installed" if fresh else "all there")
 
@@ -124,15 +126,20 @@ def _prepare_stores(cloud: Cloud, progress: Progress) -> None:
     with progress.step("Database schema, users, services"):
         cloud.postgresql.make_database(cloud.passwords["database"])
         commands = (
-            ("kilonova", "db", "upgrade", *_files(cloud, "conductor")),
-            ("kilonova-companion", "bootstrap", *_files(cloud, "companion")),
+            ("conductor", "kilonova", "db", "upgrade"),
+            ("companion", "kilonova-companion", "bootstrap"),
         )
         with ThreadPoolExecutor(len(commands)) as pool:
             done = [
                 pool.submit(
-                    run, *cloud.runner.as_daemons(binaries / name, *arguments), timeout_s=120
+                    run,
+                    binaries / name,
+                    *arguments,
+                    *_files(cloud, daemon),
+                    timeout_s=120,
+                    user=cloud.user_of(daemon),
                 )
-                for name, *arguments in commands
+                for daemon, name, *arguments in commands
             ]
             for each in done:
                 each.result()
@@ -144,12 +151,16 @@ def _files(cloud: Cloud, daemon: str) -> list[str]:
 
 
 def _start_daemons(cloud: Cloud, progress: Progress) -> None:
-    programs = {name: cloud.daemons.program(name) for name in cloud.daemons.names()}
+    programs = {
+        name: cloud.daemons.program(name, cloud.user_of(name)) for name in cloud.daemons.names()
+    }
     for name in set(cloud.runner.names()) - set(programs) - set(cloud.backend_health()):
         cloud.runner.forget(name)
     asking = [name for name in programs if name not in ASKED]
     for title, group in (("Conductor and companion", ASKED), ("The other daemons", asking)):
-        with progress.step(f"{title}: start"):
+        with progress.step(f"{title}: start") as step:
+            users = {programs[name].user or "root" for name in group}
+            step.note(f"as {', '.join(sorted(users))}")
             cloud.start([programs[name] for name in group])
         for name in group:
             with progress.step(f"kilonova-{name}"):

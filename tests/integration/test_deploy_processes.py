@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.bringup.paths import Paths
 from deploy.bringup.plain_processes import PlainProcesses
 from deploy.bringup.program import Program
 from tests.functional.rabbitmq import wait_until
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[PlainProcesses]:
-    made = PlainProcesses(tmp_path / "programs")
+    made = PlainProcesses(Paths.below(str(tmp_path)))
     made.prepare()
     yield made
     for name in made.names():
@@ -106,7 +107,7 @@ def test_a_program_whose_keeper_was_killed_is_found_and_replaced(
 ) -> None:
     runner.start(_program(tmp_path, "trap '' TERM; while :; do sleep 0.1; done"))
     orphan = _pid(runner)
-    keeper = json.loads((tmp_path / "programs" / "p.state").read_text())["keeper"]
+    keeper = json.loads((tmp_path / "run" / "programs" / "p.state").read_text())["keeper"]
 
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: not runner.state("p").is_kept, "the keeper is gone")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploy.bringup import preflight, processes
+from deploy.bringup.daemon_user import closed_folder
 from deploy.bringup.failures import Failed, last_lines
+from deploy.bringup.keeper import rotate
 from deploy.bringup.program import Program, revision_of
 from deploy.bringup.status import duration
 
@@ -77,6 +79,30 @@ def test_the_end_of_a_log_is_shown_even_when_there_is_none(tmp_path: Path) -> No
 
     assert last_lines(tmp_path / "log", 2) == "    line 48\n    line 49"
     assert "nothing" in last_lines(tmp_path / "none")
+
+
+def test_a_log_that_grew_too_long_is_moved_aside_and_the_oldest_goes(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("ab") as kept_open:
+        for number in range(4):
+            kept_open.write(b"%d" % number * 11)
+            kept_open.flush()
+            assert rotate(log, most_bytes=10, keep=2)
+        kept_open.write(b"now")
+
+    assert log.read_text() == "now"
+    assert [file.read_text()[0] for file in (tmp_path / "log.1", tmp_path / "log.2")] == ["3", "2"]
+    assert not (tmp_path / "log.3").exists()
+    assert not rotate(log, most_bytes=10, keep=2)
+
+
+def test_what_other_users_cannot_reach_is_named(tmp_path: Path) -> None:
+    inner = tmp_path / "closed" / "inner"
+    inner.mkdir(parents=True)
+    tmp_path.joinpath("closed").chmod(0o700)
+
+    assert closed_folder(inner) in (tmp_path / "closed", *tmp_path.parents, tmp_path)
+    assert closed_folder(Path("/usr/bin")) is None
 
 
 @pytest.mark.parametrize(
