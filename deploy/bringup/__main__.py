@@ -56,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     bring = commands.add_parser("up", parents=[common], help="bring the cloud up, or repair it")
     bring.add_argument("--driver", action="append", default=[], help="libvirt, fake, or both")
     bring.add_argument("--hosts", type=_count, help="number of fake hosts; 1 without")
+    bring.add_argument(
+        "--uplink",
+        action=argparse.BooleanOptionalAction,
+        help="whether guests reach what this machine reaches; yes without",
+    )
     bring.add_argument("--port", action="append", default=[], metavar="NAME=PORT")
     stop = commands.add_parser("down", parents=[common], help="stop the cloud")
     stop.add_argument("--purge", action="store_true", help="and remove all of it, servers too")
@@ -97,6 +102,7 @@ def _up(paths: Paths, options: argparse.Namespace) -> None:
         drivers=drivers,
         fake_hosts=options.hosts,
         ports=settings.parse_ports(options.port),
+        uplink=options.uplink,
         progress=progress,
     )
     print(what_next(cloud), end="")

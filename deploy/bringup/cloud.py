@@ -16,7 +16,8 @@ from deploy.bringup.postgresql import PostgreSql
 from deploy.bringup.program import Program
 from deploy.bringup.rabbitmq import RabbitMq
 from deploy.bringup.runner import Runner, choose
-from deploy.bringup.settings import Settings
+from deploy.bringup.settings import EXTERNAL_CIDR, Settings
+from deploy.bringup.uplink import Uplink
 
 _GIVES_UP_AFTER_EXITS = 4
 
@@ -36,6 +37,7 @@ class Cloud:
             epmd_port=ports["rabbitmq-epmd"],
         )
         self.libvirt = Libvirt(paths, chosen.namespace)
+        self.uplink = Uplink(paths, chosen.namespace, reached=[EXTERNAL_CIDR])
         self.configuration = Configuration(paths, chosen, secrets)
         self.daemons = Daemons(paths, chosen, self.configuration)
         self._restarts_before: dict[str, int] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.bringup.paths import Paths, write
 from deploy.bringup.settings import Settings
+from deploy.bringup.uplink import name_servers
 
 Groups = Mapping[str, Mapping[str, object]]
 REGION = "RegionOne"
@@ -116,6 +117,7 @@ class Configuration:
                 "data_plane": settings.has_libvirt,
                 "network_namespace": settings.namespace,
                 "metadata_port": settings.ports["metadata"],
+                "dns_servers": ",".join(name_servers() if settings.has_uplink else ()),
                 **{f"{name}_password": self._passwords[name]
                    for name in ("admin", "demo", "service")},
             }

@@ -41,6 +41,8 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
         cloud.stop([name for name in names if name in _BACKENDS])
     if cloud.settings.has_libvirt:
         cloud.libvirt.end_log_daemon()
+        if cloud.libvirt.is_private:
+            cloud.uplink.remove()
     if purge:
         with progress.step("Remove everything that was made"):
             for name in names:

@@ -25,7 +25,7 @@ LIBVIRT = (
     "cpio", "mtools", "syslinux", "syslinux-common", "e2fsprogs", "kmod",
 )  # fmt: skip
 SYSTEMD = ("logrotate",)
-TESTS = ("git", "systemd", "tini")
+TESTS = ("git", "systemd", "tini", "iputils-ping")
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DENY = "#!/bin/sh\n# for the time of kilonova's deploy/up: start no service\nexit 101\n"

@@ -66,6 +66,8 @@ class PlainProcesses:
         if known.is_kept:
             self.stop(program.name)
         self._end_orphan(program.name)
+        # What it says is of the past, and would pass for the new program's.
+        self._file(program.name, "state").unlink(missing_ok=True)
         specification = self._file(program.name, "json")
         write(specification, json.dumps(asdict(program) | {"fingerprint": fingerprint}), 0o600)
         subprocess.Popen(

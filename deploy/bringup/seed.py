@@ -14,6 +14,8 @@ from typing import Any
 import openstack
 from openstack.connection import Connection
 
+from deploy.bringup.settings import EXTERNAL_CIDR
+
 # name, vCPUs, MiB of memory, GiB of disk
 FLAVORS = (
     ("m1.nano", 1, 128, 1),
@@ -25,6 +27,7 @@ FLAVORS = (
 )
 _NETWORK = "private"
 _CIDR = "10.77.0.0/16"
+_EXTERNAL = "public"
 _DIGEST = "kilonova_digest"
 # Not for hosts that run nothing: they say that they are QEMU 1.0. And not in less memory.
 _REAL_SYSTEM = {
@@ -44,6 +47,7 @@ def seed(clouds_yaml: Path, images: dict[str, Path]) -> None:
     demo = Connection(config=config.get_one("kilonova"))
     ensure_flavors(admin)
     ensure_network(admin)
+    ensure_external_network(admin)
     ensure_rules(demo)
     for name, file in images.items():
         ensure_image(admin, name, file)
@@ -68,6 +72,21 @@ def ensure_network(admin: Connection) -> None:
         admin.network.create_subnet(
             network_id=network.id, name=_NETWORK, ip_version=4, cidr=_CIDR, is_dhcp_enabled=True
         )
+
+
+def ensure_external_network(admin: Connection) -> None:
+    """Floating addresses. It belongs to the services: nobody boots on it without being asked."""
+    network = admin.network.find_network(_EXTERNAL)
+    if network is None:
+        owner = admin.identity.find_project("service", ignore_missing=False)
+        network = admin.network.create_network(
+            name=_EXTERNAL, is_router_external=True, project_id=owner.id
+        )
+    if not list(admin.network.subnets(network_id=network.id)):
+        admin.network.create_subnet(
+            network_id=network.id, name=_EXTERNAL, ip_version=4, cidr=EXTERNAL_CIDR,
+            is_dhcp_enabled=False,
+        )  # fmt: skip
 
 
 def ensure_rules(demo: Connection) -> None:

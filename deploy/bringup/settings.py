@@ -24,6 +24,8 @@ DEFAULT_PORTS = {
     "rabbitmq-dist": 25682,
     "rabbitmq-epmd": 4379,
 }
+# Where floating addresses come from.
+EXTERNAL_CIDR = "172.24.4.0/24"
 DRIVERS = ("libvirt", "fake")
 
 
@@ -35,6 +37,7 @@ class Settings:
     fake_hosts: int = 1
     host: str = field(default_factory=socket.gethostname)
     namespace: str = ""
+    has_uplink: bool = True
     ports: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_PORTS))
 
     @property
@@ -58,6 +61,7 @@ def load(file: Path) -> Settings | None:
         fake_hosts=known["fake_hosts"],
         host=known["host"],
         namespace=known["namespace"],
+        has_uplink=known.get("has_uplink", True),
         ports=DEFAULT_PORTS | known["ports"],
     )
 
@@ -74,6 +78,7 @@ def merged(
     drivers: Sequence[str],
     fake_hosts: int | None,
     ports: Mapping[str, int],
+    uplink: bool | None = None,
 ) -> Settings:
     """What holds from now on: `before` (else `fresh`) with what was asked for this time.
 
@@ -86,6 +91,7 @@ def merged(
         base,
         drivers=tuple(d for d in DRIVERS if d in asked or d in kept),
         fake_hosts=fake_hosts or base.fake_hosts,
+        has_uplink=base.has_uplink if uplink is None else uplink,
         ports=dict(base.ports) | dict(ports),
     )
 

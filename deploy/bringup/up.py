@@ -33,6 +33,7 @@ def up(
     drivers: Sequence[str],
     fake_hosts: int | None,
     ports: dict[str, int],
+    uplink: bool | None,
     progress: Progress,
 ) -> Cloud:
     """Bring the cloud up. Raises: Failed."""
@@ -43,6 +44,7 @@ def up(
         drivers=drivers,
         fake_hosts=fake_hosts,
         ports=ports,
+        uplink=uplink,
     )
     _check_ports(Cloud(paths, chosen, {}))
     _install(paths, chosen, progress)
@@ -110,6 +112,11 @@ def _start_backends(cloud: Cloud, progress: Progress) -> None:
         if cloud.settings.has_libvirt:
             cloud.libvirt.prepare()
             programs += [cloud.libvirt.program()] if cloud.libvirt.is_private else []
+        if cloud.libvirt.is_private and cloud.settings.has_libvirt:
+            if cloud.settings.has_uplink:
+                cloud.uplink.ensure()
+            else:
+                cloud.uplink.remove()
         cloud.start(programs)
     if cloud.settings.has_libvirt:
         with progress.step("Guest image") as step:

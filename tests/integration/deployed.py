@@ -46,7 +46,10 @@ class Deployed:
 
     def up(self, *options: str) -> str:
         """Bring it up, with two fake hosts unless `options` say otherwise."""
-        return self.run("up", *(options or ("--driver", "fake", "--hosts", "2")), *self.ports)
+        # a test leaves the machine's own network alone
+        return self.run(
+            "up", "--no-uplink", *(options or ("--driver", "fake", "--hosts", "2")), *self.ports
+        )
 
     def status(self, *, expect: int = 0) -> dict[str, Any]:
         """`status --json`."""

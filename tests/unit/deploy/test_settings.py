@@ -32,6 +32,14 @@ def test_a_driver_is_added_to_a_cloud_and_never_taken_away() -> None:
     assert (after.drivers, after.fake_hosts) == (("libvirt", "fake"), 100)
 
 
+def test_a_cloud_keeps_its_uplink_until_it_is_told_otherwise() -> None:
+    without = _ask(None, uplink=False)
+
+    assert _ask(None).has_uplink
+    assert not _ask(without).has_uplink
+    assert _ask(without, uplink=True).has_uplink
+
+
 def test_a_later_up_without_options_changes_nothing() -> None:
     before = _ask(None, drivers=("fake",), fake_hosts=7, ports={"api": 18774})
 
