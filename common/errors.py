@@ -237,6 +237,10 @@ class NetworkNotFound(NotFound):
     message = "Network {network} could not be found."
 
 
+class ExternalNetworkForbidden(Forbidden):
+    message = "It is not allowed to create an interface on external network {network}"
+
+
 class PortNotFound(NotFound):
     message = "Port id {port} could not be found."
 
@@ -253,7 +257,15 @@ class NetworkAmbiguous(Conflict):
     message = "Multiple possible networks found, use a Network ID to be more specific."
 
 
-class NoMoreAddresses(Conflict):
+class FixedIpInUse(Conflict):
+    message = "Fixed IP address {address} is already in use."
+
+
+class PortLimitExceeded(Forbidden):
+    message = "Maximum number of ports exceeded"
+
+
+class NoMoreAddresses(Invalid):
     message = "No fixed IP addresses available for network: {network}"
 
 

@@ -14,12 +14,15 @@ from urllib.parse import quote
 from common.clients.session import Refused, ServiceSession
 from common.clock import Clock, SystemClock
 from common.errors import (
+    ExternalNetworkForbidden,
+    FixedIpInUse,
     Invalid,
     KilonovaError,
     NetworkAmbiguous,
     NetworkNotFound,
     NoMoreAddresses,
     PortInUse,
+    PortLimitExceeded,
     PortNotFound,
     SecurityGroupNotFound,
 )
@@ -59,30 +62,60 @@ class NetworkClient:
         """
         existing = {port["name"]: port for port in self._ports(device_id=instance)}
         group_ids = self._group_ids(project_id, security_groups)
-        vifs = []
-        for index, wanted in enumerate(requested):
-            binding = {
-                "device_id": instance,
-                "device_owner": _OWNER_PREFIX + zone,
-                "binding:host_id": host,
-            }
-            if wanted.port_id:
-                port = self._bind(wanted.port_id, instance, binding)
-            else:
-                name = _port_name(instance, index)
-                port = existing.get(name) or self._create(
-                    {
-                        **binding,
-                        "name": name,
-                        "network_id": wanted.network_id,
-                        "project_id": project_id,
-                        "admin_state_up": True,
-                        **({"security_groups": group_ids} if group_ids else {}),
-                        **_fixed(wanted),
-                    }
-                )
-            vifs.append(self._interface(port, created=wanted.port_id is None, tag=wanted.tag))
-        return tuple(vifs)
+        binding = _binding(instance, host, zone)
+        more: dict[str, Any] = {"project_id": project_id}
+        if group_ids:
+            more["security_groups"] = group_ids
+        return tuple(
+            self._plug_one(instance, binding, wanted, existing, str(index), more)
+            for index, wanted in enumerate(requested)
+        )
+
+    def attach(
+        self,
+        *,
+        instance: str,
+        project_id: str,
+        host: str,
+        zone: str,
+        wanted: RequestedNetwork,
+        key: str,
+    ) -> VirtualInterface:
+        """Make or bind one more port; its name ends in `key`.
+
+        Again, with the same key: the port of the first time.
+        Raises: NetworkNotFound, PortNotFound, PortInUse, FixedIpInUse, NoMoreAddresses,
+        PortLimitExceeded, Invalid, Unavailable.
+        """
+        existing = {port["name"]: port for port in self._ports(device_id=instance)}
+        binding = _binding(instance, host, zone)
+        more = {"project_id": project_id}
+        return self._plug_one(instance, binding, wanted, existing, key, more)
+
+    def _plug_one(
+        self,
+        instance: str,
+        binding: dict[str, Any],
+        wanted: RequestedNetwork,
+        existing: Mapping[str, dict[str, Any]],
+        key: str,
+        more: Mapping[str, Any],
+    ) -> VirtualInterface:
+        if wanted.port_id:
+            port = self._bind(wanted.port_id, instance, binding)
+        else:
+            name = _port_name(instance, key)
+            port = existing.get(name) or self._create(
+                {
+                    **binding,
+                    **more,
+                    "name": name,
+                    "network_id": wanted.network_id,
+                    "admin_state_up": True,
+                    **_fixed(wanted),
+                }
+            )
+        return self._interface(port, created=wanted.port_id is None, tag=wanted.tag)
 
     def unplug(self, instance: str) -> None:
         """Delete the ports that `plug` made for the instance, unbind the others.
@@ -90,16 +123,59 @@ class NetworkClient:
         Again: what is gone already is fine. Raises: Unavailable.
         """
         for port in self._ports(device_id=instance):
-            path = f"/ports/{port['id']}"
+            self._release(port, instance)
+
+    def detach(self, instance: str, *, port_id: str | None = None, key: str = "") -> None:
+        """Delete or unbind one of the instance's ports: that id, or the one made with that key.
+
+        Again: what is gone already is fine. Raises: Unavailable.
+        """
+        for port in self._ports(device_id=instance):
+            if port["id"] == port_id or (key and port["name"] == _port_name(instance, key)):
+                self._release(port, instance)
+
+    def _release(self, port: dict[str, Any], instance: str) -> None:
+        path = f"/ports/{port['id']}"
+        try:
+            if _is_made_by_us(port, instance):
+                self._call("DELETE", path)
+            else:
+                free = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+                self._call("PUT", path, {"port": free})
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    def add_fixed_ip(self, instance: str, network_id: str) -> None:
+        """Give the instance's port on the network one more address.
+
+        Again: yet another one. Raises: NetworkNotFound (no port on it), NoMoreAddresses,
+        Unavailable.
+        """
+        ports = self._ports(device_id=instance, network_id=network_id)
+        if not ports:
+            raise NetworkNotFound(network=network_id)
+        port, (_, subnets) = ports[0], self._network(ports[0]["network_id"])
+        for subnet in sorted(subnets, key=lambda each: int(each["ip_version"])):
+            wanted = [*port["fixed_ips"], {"subnet_id": subnet["id"]}]
             try:
-                if _is_made_by_us(port, instance):
-                    self._call("DELETE", path)
-                else:
-                    free = {"device_id": "", "device_owner": "", "binding:host_id": ""}
-                    self._call("PUT", path, {"port": free})
-            except Refused as refused:
-                if refused.status != 404:
-                    raise
+                self._call("PUT", f"/ports/{port['id']}", {"port": {"fixed_ips": wanted}})
+            except Refused:  # this subnet is full; another may not be
+                continue
+            return
+        raise NoMoreAddresses(network=network_id)
+
+    def remove_fixed_ip(self, instance: str, address: str) -> None:
+        """Take an address from the instance's port that has it.
+
+        Raises: Invalid (none has), Unavailable.
+        """
+        for port in self._ports(device_id=instance):
+            left = [ip for ip in port["fixed_ips"] if ip["ip_address"] != address]
+            if len(left) < len(port["fixed_ips"]):
+                self._call("PUT", f"/ports/{port['id']}", {"port": {"fixed_ips": left}})
+                return
+        raise Invalid(f"Instance {instance} does not have fixed IP '{address}'.")
 
     def interfaces(
         self, instance: str, known: Sequence[VirtualInterface] = ()
@@ -157,7 +233,7 @@ class NetworkClient:
         try:
             return self._call("POST", "/ports", {"port": body})["port"]  # type: ignore[no-any-return]
         except Refused as refused:
-            raise _port_error(refused, body["network_id"]) from refused
+            raise _port_error(refused, body) from refused
 
     def _bind(self, port_id: str, instance: str, binding: dict[str, Any]) -> dict[str, Any]:
         path = f"/ports/{quote(port_id, safe='')}"
@@ -227,26 +303,34 @@ class UserNetworkClient:
         self._session = session
 
     def check(
-        self, token: str, requested: Iterable[RequestedNetwork]
+        self,
+        token: str,
+        requested: Iterable[RequestedNetwork],
+        *,
+        may_attach_external: bool = False,
     ) -> tuple[RequestedNetwork, ...]:
         """The requested NICs, each known to exist and usable by the user.
 
+        External networks that are not shared take `may_attach_external`; else Forbidden.
         Raises: NetworkNotFound, PortNotFound, PortInUse, Invalid (a port's network has no subnet,
         fixed address out of range is left to the network service), Unavailable.
         """
         wanted = tuple(requested)
         ids = {w.network_id for w in wanted if w.network_id and not w.port_id}
         if ids:
-            known = {n["id"] for n in self._get(token, "/networks", [("id", i) for i in ids])}
-            for missing in ids - known:
+            found = self._get(token, "/networks", [("id", i) for i in sorted(ids)])
+            for missing in ids - {network["id"] for network in found}:
                 raise NetworkNotFound(network=missing)
+            for network in found if not may_attach_external else ():
+                if network.get("router:external") and not network.get("shared"):
+                    raise ExternalNetworkForbidden(network=network["id"])
         for port_id in (w.port_id for w in wanted if w.port_id):
-            found = self._get(token, "/ports", [("id", port_id)])
-            if not found:
+            ports = self._get(token, "/ports", [("id", port_id)])
+            if not ports:
                 raise PortNotFound(port=port_id)
-            if found[0].get("device_id"):
+            if ports[0].get("device_id"):
                 raise PortInUse(port=port_id)
-            if not found[0].get("fixed_ips"):
+            if not ports[0].get("fixed_ips"):
                 raise Invalid(f"Port {port_id} requires a FixedIP in order to be used.")
         return wanted
 
@@ -315,7 +399,20 @@ def _fixed(wanted: RequestedNetwork) -> dict[str, Any]:
     return {"fixed_ips": [{"ip_address": wanted.fixed_ip}]} if wanted.fixed_ip else {}
 
 
-def _port_error(refused: Refused, network_id: str) -> KilonovaError:
+def _binding(instance: str, host: str, zone: str) -> dict[str, Any]:
+    return {
+        "device_id": instance,
+        "device_owner": _OWNER_PREFIX + zone,
+        "binding:host_id": host,
+    }
+
+
+def _port_error(refused: Refused, asked: dict[str, Any]) -> KilonovaError:
+    network_id = asked["network_id"]
+    if refused.error_type == "OverQuota":
+        return PortLimitExceeded()
+    if refused.error_type in ("IpAddressAlreadyAllocated", "IpAddressInUse"):
+        return FixedIpInUse(address=asked["fixed_ips"][0]["ip_address"])
     if refused.error_type == "IpAddressGenerationFailure":
         return NoMoreAddresses(network=network_id)
     if refused.error_type == "NetworkNotFound" or refused.status == 404:

@@ -9,6 +9,7 @@ instance, and end in a report to the conductor (`Reports.operation_done`).
 from common.context import RequestContext
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.network import VirtualInterface
 from common.rpc.interface import Interface, call, cast
 
 
@@ -106,6 +107,18 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         self, ctx: RequestContext, op: str, host: str, instance: Instance, *, image_id: str
     ) -> None:
         """Remove the file that `snapshot` wrote. Again: nothing left to remove is fine."""
+
+    @cast()
+    def attach_interface(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, vif: VirtualInterface
+    ) -> None:
+        """Give the guest a device for one more port. Again: one that is there is kept."""
+
+    @cast()
+    def detach_interface(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, vif: VirtualInterface
+    ) -> None:
+        """Take the device of a port from the guest. Again: nothing to take away is fine."""
 
     @cast()
     def trigger_crash_dump(

@@ -8,10 +8,12 @@ from typing import Any
 
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
-from common.errors import ImageNotFound, Invalid, NotFound
+from common.errors import ImageNotFound, Invalid, NetworkAmbiguous, NotFound
 from common.objects.image import ImageMeta
 from common.objects.network import RequestedNetwork
 from services.api.call import ApiCall
+
+_ATTACH_EXTERNAL = "network:attach_external_network"
 
 
 class Lookups:
@@ -49,9 +51,43 @@ class Lookups:
                 return None
             return (RequestedNetwork(network_id=only),)
         try:
-            return self._networks.check(call.token, [_requested(nic) for nic in asked])
+            return self._check(call, [_requested(nic) for nic in asked])
         except NotFound as missing:  # what a body names and is not there makes the body wrong
             raise Invalid(str(missing)) from missing
+
+    def interface(self, call: ApiCall, asked: dict[str, Any]) -> RequestedNetwork:
+        """The one interface that a server shall get more.
+
+        Raises: Invalid, NetworkNotFound, PortNotFound, PortInUse, Forbidden, Unavailable.
+        """
+        network, port = asked.get("net_id"), asked.get("port_id")
+        addresses = [each["ip_address"] for each in asked.get("fixed_ips", ())]
+        if network and port:
+            raise Invalid("Must not input both net_id and port_id")
+        if addresses and not network:
+            raise Invalid("Must input network_id when request IP address")
+        if not network and not port:
+            try:
+                network = self._networks.only_network(call.token, call.caller.project_id or "")
+            except NetworkAmbiguous as several:
+                raise Invalid(str(several)) from several
+            if network is None:
+                raise Invalid(
+                    "No specific network was requested and none are available for project "
+                    f"'{call.caller.project_id}'."
+                )
+        wanted = RequestedNetwork(
+            network_id=network,
+            port_id=port,
+            fixed_ip=addresses[0] if addresses else None,
+            tag=asked.get("tag"),
+        )
+        return self._check(call, [wanted])[0]
+
+    def _check(self, call: ApiCall, wanted: list[RequestedNetwork]) -> tuple[RequestedNetwork, ...]:
+        return self._networks.check(
+            call.token, wanted, may_attach_external=call.allows(_ATTACH_EXTERNAL)
+        )
 
     def security_groups(self, call: ApiCall, names: tuple[str, ...]) -> tuple[str, ...]:
         """The groups' names or ids as given, once each is known to exist for the caller."""

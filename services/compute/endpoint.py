@@ -7,6 +7,7 @@ from typing import Any
 from common.context import RequestContext
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.network import VirtualInterface
 from common.objects.operation import Operation
 from common.rpc.compute import Compute
 from common.rpc.interface import dispatch
@@ -124,6 +125,20 @@ class ComputeEndpoint(Compute):
     ) -> None:
         request = Request(op, host, instance.uuid, "discard_snapshot")
         self._start(ctx, request, lambda driver, _: driver.discard_snapshot(image_id))
+
+    def attach_interface(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, vif: VirtualInterface
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.attach_interface(instance, vif, checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "attach_interface"), deed)
+
+    def detach_interface(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, vif: VirtualInterface
+    ) -> None:
+        request = Request(op, host, instance.uuid, "detach_interface")
+        self._start(ctx, request, lambda driver, _: driver.detach_interface(instance, vif))
 
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance

@@ -70,6 +70,7 @@ from services.conductor.tasks.boot import Boot
 from services.conductor.tasks.delete import Delete
 from services.conductor.tasks.ground import Ground, Limits
 from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
+from services.conductor.tasks.interfaces import AttachInterface, DetachInterface
 from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
@@ -86,6 +87,7 @@ _MISSED_HEARTBEATS = 3  # of all conductors: then nobody hears anybody
 FLOWS = (
     Boot, Delete, SoftDelete, Restore,
     Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
+    AttachInterface, DetachInterface,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
     Snapshot, Shelve, ShelveOffload, Unshelve, UnshelveInPlace,
 )  # fmt: skip

@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/servers/{server_id}/os-interface`: the ports of a server."""
 
+import time
 from typing import Any
 
-from common.errors import NotFound, PortNotFound
+from common.errors import NotFound, PortNotFound, Unavailable
 from common.objects.instance import Instance
+from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.servers import Servers as ServersRpc
 from services.api.call import ApiCall
-from services.api.declare.request import ANY_QUERY
-from services.api.declare.types import TEXT, TEXT_OR_NULL, UUID, Array, Plain
+from services.api.declare.request import ANY_QUERY, Body
+from services.api.declare.types import TEXT, TEXT_OR_NULL, UUID, Array, Field, Plain, Record
 from services.api.declare.view import Listing, One, Shown, View
+from services.api.lookups import Lookups
 from services.api.network_gateway import Document, NetworkGateway
+from services.api.resources.servers.bodies import ANY_IP, TAG_TEXT
 from services.api.responder import responder
 
 _RULE = "os_compute_api:os-attach-interfaces:"
+# An attachment is answered when it is done, which takes as long as host and network service do.
+_MOST_WAIT_S = 180
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
+CREATE = Body.bare("interface-create", Record([Field("interfaceAttachment", Record([
+    Field("net_id", UUID, required=False),
+    Field("port_id", UUID, required=False),
+    Field("fixed_ips", Array(Record([Field("ip_address", ANY_IP)]), least=1, most=1),
+          required=False),
+    Field("tag", TAG_TEXT, since="2.49", required=False),
+]), required=False)]))  # fmt: skip
 
 
 def _of(name: str) -> Any:
@@ -33,9 +47,17 @@ INTERFACE = View("interface-attachment", [
 class InterfaceAttachments:
     """`/servers/{server_id}/os-interface`."""
 
-    def __init__(self, servers: ServersRpc, networks: NetworkGateway) -> None:
+    def __init__(
+        self,
+        servers: ServersRpc,
+        interfaces: Interfaces,
+        networks: NetworkGateway,
+        lookups: Lookups,
+    ) -> None:
         self._servers = servers
+        self._interfaces = interfaces
         self._networks = networks
+        self._lookups = lookups
 
     @responder(
         policy=_RULE + "list",
@@ -48,12 +70,37 @@ class InterfaceAttachments:
         ports = self._networks.ports_of(call, server.uuid)
         return [tagged(port, server) for port in in_order(ports, server)]
 
+    @responder(policy=_RULE + "create", body=CREATE, returns=One("interfaceAttachment", INTERFACE))
+    def on_post(self, call: ApiCall, server_id: str) -> Document:
+        """Attach one more port to a server, and wait for it."""
+        self._servers.get(call.caller, server_id)
+        wanted = self._lookups.interface(call, call.body.get("interfaceAttachment", {}))
+        task = self._interfaces.attach(call.caller, server_id, wanted=wanted)
+        port_id = self._wait(call, server_id, task)
+        self._interfaces.refresh(call.caller, server_id)
+        port = self._networks.one(call, "ports", port_id, PortNotFound(port=port_id))
+        return {**port, "tag": wanted.tag}
+
+    def _wait(self, call: ApiCall, server_id: str, task: str) -> str:
+        """The port that the task has attached. Raises: what it failed with, Unavailable."""
+        deadline, pause_s = time.monotonic() + _MOST_WAIT_S, _FIRST_PAUSE_S
+        while time.monotonic() < deadline:
+            port_id = self._interfaces.attached(call.caller, server_id, task=task)
+            if port_id is not None:
+                return port_id
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        raise Unavailable(f"The interface is not attached yet after {_MOST_WAIT_S} s.")
+
 
 class InterfaceAttachment:
     """`/servers/{server_id}/os-interface/{port_id}`."""
 
-    def __init__(self, servers: ServersRpc, networks: NetworkGateway) -> None:
+    def __init__(
+        self, servers: ServersRpc, interfaces: Interfaces, networks: NetworkGateway
+    ) -> None:
         self._servers = servers
+        self._interfaces = interfaces
         self._networks = networks
 
     @responder(
@@ -66,6 +113,11 @@ class InterfaceAttachment:
         if port["device_id"] != server.uuid:
             raise NotFound(f"Instance {server_id} does not have a port with id {port_id}")
         return tagged(port, server)
+
+    @responder(policy=_RULE + "delete", status=202)
+    def on_delete(self, call: ApiCall, server_id: str, port_id: str) -> None:
+        """Detach a port from a server."""
+        self._interfaces.detach(call.caller, server_id, port_id=port_id)
 
 
 def in_order(ports: list[Document], server: Instance) -> list[Document]:

@@ -15,6 +15,7 @@ from typing import Any
 from common.errors import NotSupported
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
 from common.states import PowerState
 
@@ -199,6 +200,27 @@ class Driver(ABC):
     def discard_snapshot(self, image_id: str) -> None:
         """Remove what `snapshot` wrote. Again: nothing left to remove is fine."""
         raise lacks("take snapshots")
+
+    def attach_interface(
+        self,
+        instance: Instance,
+        vif: VirtualInterface,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Give the guest a device for one more port, running or not; its power state.
+
+        Again: a device that is there is kept.
+        Raises: DomainNotFound, NotSupported, OperationCancelled.
+        Blocks: for as long as the port's bridge is waited for.
+        """
+        raise lacks("attach interfaces")
+
+    def detach_interface(self, instance: Instance, vif: VirtualInterface) -> PowerState:
+        """Take the device of a port from the guest; its power state.
+
+        Again: nothing to take away is fine. Raises: DomainNotFound, NotSupported.
+        """
+        raise lacks("detach interfaces")
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         """Send the guest a non-maskable interrupt. Again: another one.

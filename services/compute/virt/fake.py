@@ -19,6 +19,7 @@ from common import errors
 from common.errors import DomainNotFound, HypervisorError, KilonovaError
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
 from common.states import PowerState
 from services.compute.virt.driver import (
@@ -275,6 +276,17 @@ class FakeDriver(Driver):
     def discard_snapshot(self, image_id: str) -> None:
         self._director.perform("discard_snapshot", never_cancelled)
         self.snapshot_path(image_id).unlink(missing_ok=True)
+
+    def attach_interface(
+        self,
+        instance: Instance,
+        vif: VirtualInterface,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        return self._change("attach_interface", instance, None, checkpoint)
+
+    def detach_interface(self, instance: Instance, vif: VirtualInterface) -> PowerState:
+        return self._change("detach_interface", instance)
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         return self._change("trigger_crash_dump", instance)

@@ -77,8 +77,10 @@ class Admission:
         *,
         prepare: Prepare = _nothing_more,
         secret: str | None = None,
-    ) -> None:
-        """Accept `operation`; one that may interrupt another has that given up first.
+    ) -> str:
+        """Accept `operation`; the task that does it.
+
+        One that may interrupt another has that given up first.
 
         `secret` travels with the task and is forgotten with its end.
         Raises: InstanceNotFound, InstanceLocked, InstanceInvalidState, InstanceNotReady, and what
@@ -107,6 +109,7 @@ class Admission:
             )
         launch()
         self.give_up(interrupted)
+        return task.uuid
 
     def find(self, conn: Connection, ctx: RequestContext, instance: str) -> Instance:
         """The instance, locked, where the caller may see it. Raises: InstanceNotFound."""

@@ -49,6 +49,27 @@ class Ports(Protocol):
     ) -> tuple[VirtualInterface, ...]:
         """The ports as they are now."""
 
+    def attach(
+        self,
+        *,
+        instance: str,
+        project_id: str,
+        host: str,
+        zone: str,
+        wanted: RequestedNetwork,
+        key: str,
+    ) -> VirtualInterface:
+        """Make or bind one more port. Again: the same, by `key`."""
+
+    def detach(self, instance: str, *, port_id: str | None = None, key: str = "") -> None:
+        """Delete or free one port. Again: fine."""
+
+    def add_fixed_ip(self, instance: str, network_id: str) -> None:
+        """One more address. Raises: NetworkNotFound, NoMoreAddresses."""
+
+    def remove_fixed_ip(self, instance: str, address: str) -> None:
+        """One address less. Raises: Invalid."""
+
     def group_names(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Names of security groups."""
 

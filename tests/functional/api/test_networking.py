@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from tests.functional.cloud import Cloud
+from tests.functional.rabbitmq import wait_until
 
 Ask = Callable[..., requests.Response]
 
@@ -116,3 +117,93 @@ def outside(cloud: Cloud) -> str:
         inside = admin.find_subnet("private", ignore_missing=False)
         admin.add_interface_to_router(router, subnet_id=inside.id)
     return str(found.id)
+
+
+def interfaces(ask: Ask) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ask("GET", "/os-interface").json()["interfaceAttachments"]
+    return found
+
+
+def test_an_interface_is_attached_with_its_address_and_tag_and_detached(demo, server, ask):
+    network = demo.network.find_network("private")
+    body = {
+        "net_id": network.id, "fixed_ips": [{"ip_address": "10.20.77.7"}], "tag": "second",
+    }  # fmt: skip
+
+    made = ask("POST", "/os-interface", {"interfaceAttachment": body})
+
+    assert made.status_code == 200, made.text
+    made = made.json()["interfaceAttachment"]
+    assert (made["port_state"], made["tag"]) == ("ACTIVE", "second")
+    assert [ip["ip_address"] for ip in made["fixed_ips"]] == ["10.20.77.7"]
+    assert interfaces(ask)[1] == made
+    assert ("fixed", "10.20.77.7") in addresses(ask)
+    assert ask("GET", f"/os-interface/{made['port_id']}").json()["interfaceAttachment"] == made
+
+    taken = ask("POST", "/os-interface", {"interfaceAttachment": body})
+    assert taken.status_code == 409, taken.text
+    assert ask("DELETE", f"/os-interface/{made['port_id']}").status_code == 202
+    wait_until(lambda: len(interfaces(ask)) == 1, "the port is gone")
+    wait_until(lambda: ("fixed", "10.20.77.7") not in addresses(ask), "its address is gone")
+    assert demo.network.find_port(made["port_id"]) is None
+    assert ask("DELETE", f"/os-interface/{made['port_id']}").status_code == 404
+
+
+def test_a_users_own_port_outlives_its_attachment(demo, server, ask):
+    network = demo.network.find_network("private")
+    port = demo.network.create_port(network_id=network.id)
+    body = {"interfaceAttachment": {"port_id": port.id}}
+
+    made = ask("POST", "/os-interface", body)
+    again = ask("POST", "/os-interface", body)
+    ask("DELETE", f"/os-interface/{port.id}")
+
+    assert (made.status_code, again.status_code) == (200, 409)
+    wait_until(lambda: not demo.network.get_port(port.id).device_id, "the port is free")
+    demo.network.delete_port(port)
+
+
+def test_what_a_host_refuses_to_attach_leaves_no_port(cloud, demo, server, ask):
+    cloud.faults(faults=["attach_interface:1:HypervisorError"])
+    try:
+        refused = ask("POST", "/os-interface", {})
+    finally:
+        cloud.faults()
+
+    assert refused.status_code == 500
+    assert len(interfaces(ask)) == 1
+    actions = ask("GET", "/os-instance-actions").json()["instanceActions"]
+    assert actions[0]["action"] == "attach_interface"
+    assert actions[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"net_id": "net", "port_id": "net"}, 400),
+        ({"fixed_ips": [{"ip_address": "10.20.0.9"}]}, 400),
+        ({"net_id": "00000000-0000-0000-0000-000000000001"}, 404),
+        ({"port_id": "00000000-0000-0000-0000-000000000001"}, 404),
+    ],
+)
+def test_an_interface_that_cannot_be_is_refused(demo, server, ask, body, status):
+    network = demo.network.find_network("private")
+    body = {key: network.id if value == "net" else value for key, value in body.items()}
+
+    refused = ask("POST", "/os-interface", {"interfaceAttachment": body})
+
+    assert refused.status_code == status, refused.text
+
+
+def test_a_port_takes_more_addresses_and_gives_them_back(demo, server, ask):
+    network = demo.network.find_network("private")
+    before = addresses(ask)
+
+    body = {"addFixedIp": {"networkId": network.id}}
+    added = ask("POST", "/action", body, version="2.43")
+    [(_, address)] = addresses(ask) - before
+    removed = ask("POST", "/action", {"removeFixedIp": {"address": address}}, version="2.43")
+    again = ask("POST", "/action", {"removeFixedIp": {"address": address}}, version="2.43")
+
+    assert (added.status_code, removed.status_code, again.status_code) == (202, 202, 400)
+    assert addresses(ask) == before

@@ -6,6 +6,7 @@ import functools
 import pytest
 
 from common.objects.image import ImageMeta
+from common.objects.network import RequestedNetwork
 from common.objects.rebuild import NewContent
 from services.conductor.daemon import FLOWS
 from tests.functional.journal.unlucky import FAILURES, Unlucky
@@ -59,6 +60,14 @@ def soft_delete(w, uuid):
     w.ask(w.soft.delete, uuid)
 
 
+def attach_interface(w, uuid):
+    w.ask(w.interfaces.attach, uuid, RequestedNetwork(network_id="net"))
+
+
+def detach_interface(w, uuid):
+    w.ask(w.interfaces.detach, uuid, w.get(uuid).vifs[0].port_id)
+
+
 CASES = [
     Case("boot", boot, "active", "error"),
     Case("delete", delete, "deleted", "error", before=(boot,)),
@@ -75,6 +84,8 @@ CASES = [
     Case("trigger_crash_dump", power("trigger_crash_dump"), "active", before=(boot,)),
     Case("change_password", lambda w, uuid: w.ask(w.guest.change_password, uuid, "s3cret"),
          "active", before=(boot,)),
+    Case("attach_interface", attach_interface, "active", before=(boot,)),
+    Case("detach_interface", detach_interface, "active", before=(boot, attach_interface)),
     Case("rescue", rescue, "rescued", "active", "error", before=(boot,)),
     Case("unrescue", lambda w, uuid: w.ask(w.repair.unrescue, uuid), "active", "rescued",
          before=(boot, rescue)),
@@ -125,6 +136,8 @@ def assert_rests(world, uuid, ends, *, removes_files=True):
     assert has_place or uuid not in world.host.guests
     if has_place and found.vm_state != "error":
         assert uuid in world.host.guests
+    if not found.deleted:
+        assert set(world.ports.plugged) == {vif.port_id for vif in found.vifs}
     assert not removes_files or not world.host.files
     assert all(image.status == "active" for image in world.images.known.values())
     if found.vm_state.startswith("shelved"):

@@ -10,6 +10,7 @@ from common.clock import SystemClock
 from common.errors import ImageNotFound
 from common.ids import new_uuid
 from common.objects.image import ImageMeta
+from common.objects.network import VirtualInterface
 from common.objects.new_server import NewServers
 from common.objects.operation import OperationReport
 from common.objects.request_spec import Candidate, Selection
@@ -18,6 +19,7 @@ from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
+from services.conductor.accept.interfaces import AcceptInterfaces
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.shelving import AcceptShelving
@@ -80,17 +82,36 @@ class Images:
         return [i for i in reversed(found) if wanted.items() <= i.properties.items()]
 
 
+class Ports:
+    """The network service: a port is (instance, key) for as long as it is plugged."""
+
+    def __init__(self):
+        self.plugged = {}
+
+    def attach(self, *, instance, key, wanted, **where):
+        vif = VirtualInterface(port_id=f"port-{key}", network_id=wanted.network_id, mac="m")
+        self.plugged[vif.port_id] = instance
+        return vif
+
+    def unplug(self, instance):
+        self.plugged = {port: of for port, of in self.plugged.items() if of != instance}
+
+    def detach(self, instance, *, port_id=None, key=""):
+        self.plugged.pop(port_id or f"port-{key}", None)
+
+
 class World:
     """A conductor without a bus: a test is its scheduler and its hosts."""
 
     def __init__(self, database, *, runner=None, crash=None):
         self.database = database
         self.scheduler, self.hosts, self.images = OneHost(), Hosts(), Images()
+        self.ports = Ports()
         add_hosts(database, self.scheduler.report)
         with database.begin() as conn:
             flavors.add(conn, TINY)
         ground = Ground(
-            scheduler=self.scheduler, ports=None, images=self.images,
+            scheduler=self.scheduler, ports=self.ports, images=self.images,
             hosts_changed=lambda _: None, limits=Limits(), clock=SystemClock(), new_uuid=new_uuid,
         )  # fmt: skip
         flows = {f.name: f(ground) for f in FLOWS}
@@ -118,6 +139,7 @@ class World:
             )
             for offload_after_s in (-1, 0, 3600)
         }
+        self.interfaces = AcceptInterfaces(admission, self.ports)
         self.repair = AcceptRepair(admission, quota)
         self.soft = AcceptDelete(admission, quota, reclaim_after_s=RECLAIM_AFTER_S)
 

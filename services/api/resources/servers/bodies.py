@@ -23,7 +23,7 @@ from services.api.declare.types import (
 )
 from services.api.declare.version import LAST
 
-_TAG = string(1, 60, pattern="^[^,/]*$")
+TAG_TEXT = string(1, 60, pattern="^[^,/]*$")
 _HOST_NAME = string(1, 255, pattern="^[a-zA-Z0-9-._]*$")
 # Names with dots came with 2.94.
 _GUEST_NAME = Changing((
@@ -32,7 +32,7 @@ _GUEST_NAME = Changing((
 ))  # fmt: skip
 _IPV4 = string(form="ipv4")
 _IPV6 = string(form="ipv6")
-_ANY_IP = Plain({"type": "string", "oneOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+ANY_IP = Plain({"type": "string", "oneOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 _METADATA = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255))
 _ONE_ITEM = mapping("^[a-zA-Z0-9-_:. ]{1,255}$", string(most=255), least=1, most=1)
 _DISK_CONFIG = enum("AUTO", "MANUAL")
@@ -47,11 +47,11 @@ def _optional(name: str, type_: Type, since: str | None = None, until: str | Non
 
 
 _NETWORK = Record([
-    _optional("fixed_ip", _ANY_IP),
+    _optional("fixed_ip", ANY_IP),
     _optional("port", string(form="uuid", null=True)),
     _optional("uuid", Changing((("2.1", TEXT), ("2.37", UUID)))),
-    _optional("tag", _TAG, "2.32", "2.36"),
-    _optional("tag", _TAG, "2.42"),
+    _optional("tag", TAG_TEXT, "2.32", "2.36"),
+    _optional("tag", TAG_TEXT, "2.42"),
 ])  # fmt: skip
 _NETWORKS = Changing((
     ("2.1", Array(_NETWORK)),
@@ -79,8 +79,8 @@ _BDM_V2 = Record([
     _optional("disk_bus", string(most=255)),
     _optional("boot_index", Plain({"type": ["integer", "string", "null"],
                                    "pattern": "^-?[0-9]+$"})),
-    _optional("tag", _TAG, "2.32", "2.32"),
-    _optional("tag", _TAG, "2.42"),
+    _optional("tag", TAG_TEXT, "2.32", "2.32"),
+    _optional("tag", TAG_TEXT, "2.42"),
     _optional("volume_type", string(0, 255, null=True), "2.67"),
 ])  # fmt: skip
 _HINTS = Record([
@@ -91,7 +91,7 @@ _HINTS = Record([
     _optional("query", Plain({"type": ["string", "object"]})),
     _optional("target_cell", NAME),
     _optional("different_cell", Plain({"type": ["string", "array"], "items": {"type": "string"}})),
-    _optional("build_near_host_ip", _ANY_IP),
+    _optional("build_near_host_ip", ANY_IP),
     _optional("cidr", string(pattern="^/[0-9a-f.:]+$")),
 ], additional=True)  # fmt: skip
 
@@ -121,7 +121,7 @@ CREATE = Body(
         _optional("security_groups", Array(Record([_optional("name", NAME)]))),
         _optional("user_data", string(most=65535, form="base64")),
         _optional("description", _DESCRIPTION, "2.19"),
-        _optional("tags", Array(_TAG, most=50), "2.52"),
+        _optional("tags", Array(TAG_TEXT, most=50), "2.52"),
         _optional("trusted_image_certificates", _CERTIFICATES, "2.63"),
         _optional("host", _HOST_NAME, "2.74"),
         _optional("hypervisor_hostname", _HOST_NAME, "2.74"),
@@ -143,9 +143,9 @@ UPDATE = Body("server-update", key="server", fields=[
 ])  # fmt: skip
 METADATA = Body.of("metadata", "metadata", _METADATA)
 METADATA_ITEM = Body.of("metadata-item", "meta", _ONE_ITEM)
-TAGS = Body.of("tags", "tags", Array(_TAG, most=50))
+TAGS = Body.of("tags", "tags", Array(TAG_TEXT, most=50))
 TAG = Body.bare("tag", NULL)
-_TAG_IN_PATH = Body.bare("tag-in-path", _TAG)
+_TAG_IN_PATH = Body.bare("tag-in-path", TAG_TEXT)
 
 
 def check_tag(tag: str) -> None:
@@ -224,10 +224,10 @@ ADD_SECURITY_GROUP = Body.of("add-security-group", "addSecurityGroup", _GROUP_NA
 REMOVE_SECURITY_GROUP = Body.of(
     "remove-security-group", "removeSecurityGroup", _GROUP_NAME, additional=True
 )
-_ADDRESS = Record([Field("address", _ANY_IP)])
+_ADDRESS = Record([Field("address", ANY_IP)])
 ADD_FLOATING_IP = Body.of("add-floating-ip", "addFloatingIp", Record([
-    Field("address", _ANY_IP),
-    _optional("fixed_address", _ANY_IP),
+    Field("address", ANY_IP),
+    _optional("fixed_address", ANY_IP),
 ]))  # fmt: skip
 REMOVE_FLOATING_IP = Body.of("remove-floating-ip", "removeFloatingIp", _ADDRESS)
 ADD_FIXED_IP = Body.of("add-fixed-ip", "addFixedIp", Record([

@@ -18,11 +18,14 @@ from services.api.responder import responder
 
 _GROUPS_RULE = "os_compute_api:os-security-groups:"
 _FLOATING_RULE = "os_compute_api:os-floating-ips:"
+_FIXED_RULE = "os_compute_api:os-multinic:"
 _UNTIL = "2.43"
 
 
 class NetworkingActions:
-    """addSecurityGroup, removeSecurityGroup, addFloatingIp, removeFloatingIp."""
+    """addSecurityGroup, removeSecurityGroup, addFloatingIp, removeFloatingIp,
+    addFixedIp, removeFixedIp.
+    """
 
     def __init__(
         self, servers: ServersRpc, interfaces: Interfaces, networks: NetworkGateway
@@ -38,6 +41,8 @@ class NetworkingActions:
             "removeSecurityGroup": self.remove_security_group,
             "addFloatingIp": self.add_floating_ip,
             "removeFloatingIp": self.remove_floating_ip,
+            "addFixedIp": self.add_fixed_ip,
+            "removeFixedIp": self.remove_fixed_ip,
         }
 
     @responder(policy=_GROUPS_RULE + "add", body=bodies.ADD_SECURITY_GROUP, status=202)
@@ -105,6 +110,18 @@ class NetworkingActions:
             raise Conflict(f"Floating IP {address} is not associated with instance {server_id}.")
         self._point(call, floating, {"port_id": None})
         self._interfaces.refresh(call.caller, server_id)
+
+    @responder(policy=_FIXED_RULE + "add", body=bodies.ADD_FIXED_IP, status=202, until=_UNTIL)
+    def add_fixed_ip(self, call: ApiCall, server_id: str) -> None:
+        """Give a server's port on a network one more address."""
+        network_id = str(call.body["networkId"])
+        self._interfaces.add_fixed_ip(call.caller, server_id, network_id=network_id)
+
+    @responder(policy=_FIXED_RULE + "remove", body=bodies.REMOVE_FIXED_IP, status=202, until=_UNTIL)
+    def remove_fixed_ip(self, call: ApiCall, server_id: str) -> None:
+        """Take an address from a server's port."""
+        address = call.body["address"]
+        self._interfaces.remove_fixed_ip(call.caller, server_id, address=address)
 
     def _group(self, call: ApiCall, name: str) -> str:
         """The id of the caller's group of that name or id. Raises: NotFound, Conflict."""
