@@ -115,6 +115,19 @@ OPTS = [
         help="Seconds for which a shelved instance keeps its place on its host, so that it comes "
         "back at once. 0 takes it away with shelving, -1 leaves it until its owner offloads it.",
     ),
+    cfg.BoolOpt(
+        "allow_resize_to_same_host",
+        default=False,
+        help="Let a resize end on the host where it began. Needed where there is only one.",
+    ),
+    cfg.IntOpt(
+        "resize_confirm_window_s",
+        default=0,
+        min=0,
+        max=31536000,
+        help="Seconds after which a resize that its owner has neither confirmed nor reverted is "
+        "confirmed. 0: never.",
+    ),
     cfg.StrOpt(
         "crash_points",
         default="",

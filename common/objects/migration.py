@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migration: an instance's way from one host to another, and what people ask about such ways."""
+"""Migration: an instance on its way from one host, or flavor, to another."""
 
+import enum
 from datetime import datetime
-from enum import StrEnum
 
 from common.objects.flavor import Flavor
 from common.objects.versioned import Versioned
 
 
-class MigrationType(StrEnum):
-    """Why an instance moves; the words are the API's."""
+class MigrationType(enum.StrEnum):
+    """Why an instance moves, by the API's words."""
 
-    MIGRATION = "migration"
     RESIZE = "resize"
+    MIGRATION = "migration"
     LIVE = "live-migration"
     EVACUATION = "evacuation"
 
 
-class MigrationStatus(StrEnum):
-    """How far it has come; the words are the API's."""
+class MigrationStatus(enum.StrEnum):
+    """How far it is, by the API's words (its contract lists which type has which)."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
@@ -32,78 +32,70 @@ class MigrationStatus(StrEnum):
     CONFIRMED = "confirmed"
     REVERTING = "reverting"
     REVERTED = "reverted"
-    DONE = "done"
     COMPLETED = "completed"
+    DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
     ERROR = "error"
 
 
-# Live migrations that users see below their server.
-IN_PROGRESS = frozenset((
+# Live migrations that users can still see and stop.
+IN_PROGRESS = (
     MigrationStatus.QUEUED, MigrationStatus.PREPARING, MigrationStatus.RUNNING,
     MigrationStatus.POST_MIGRATING,
-))  # fmt: skip
+)  # fmt: skip
+
+
+class MigrationProgress(Versioned, frozen=True, kw_only=True):
+    """What a live migration has copied, in bytes; None where nothing is known yet."""
+
+    memory_total_bytes: int | None = None
+    memory_processed_bytes: int | None = None
+    memory_remaining_bytes: int | None = None
+    disk_total_bytes: int | None = None
+    disk_processed_bytes: int | None = None
+    disk_remaining_bytes: int | None = None
 
 
 class Migration(Versioned, frozen=True, kw_only=True):
-    """A move of an instance. `*_compute` are hosts, `dest_host` is the destination's address.
+    """A move. `source_host` and `dest_host` are compute daemons' names, nodes the hypervisors'.
 
-    `old_vm_state` is what the instance was before. With `holds_source` the source still has a claim
-    (under the migration's uuid) and may have disks: until a resize is confirmed, for instance.
+    `old_vm_state` is what a reverted instance returns to. While the instance waits for a
+    confirmation, its new claim is recorded under the migration's `uuid`.
     """
 
     id: int = 0
     uuid: str
     instance_uuid: str
-    project_id: str
-    user_id: str
-    migration_type: str
-    status: str
-    source_compute: str
+    type: str
+    status: str = MigrationStatus.ACCEPTED
+    source_host: str | None = None
     source_node: str | None = None
-    dest_compute: str | None = None
-    dest_node: str | None = None
     dest_host: str | None = None
+    dest_node: str | None = None
     old_flavor: Flavor
     new_flavor: Flavor
     old_vm_state: str
-    holds_source: bool = False
-    cancel_requested: bool = False
+    project_id: str
+    user_id: str
     created_at: datetime
     updated_at: datetime | None = None
 
-    @property
-    def is_live_and_in_progress(self) -> bool:
-        """Whether users find it below its server."""
-        return self.migration_type == MigrationType.LIVE and self.status in IN_PROGRESS
-
 
 class MigrationFilters(Versioned, frozen=True, kw_only=True):
-    """Which migrations a list has; None does not restrict. `host` is either end of the way.
+    """Which migrations to list; None does not restrict. `host` is either end.
 
-    `marker` is the uuid of the last one seen; times are ISO texts.
+    Times bound `updated_at`. `marker` is the uuid of the last one of the page before.
     """
 
     instance_uuid: str | None = None
     host: str | None = None
-    source_compute: str | None = None
+    source_host: str | None = None
     status: str | None = None
-    migration_type: str | None = None
-    user_id: str | None = None
+    type: str | None = None
     project_id: str | None = None
+    user_id: str | None = None
     changes_since: datetime | None = None
     changes_before: datetime | None = None
-    limit: int | None = None
     marker: str | None = None
-
-
-class MigrationProgress(Versioned, frozen=True, kw_only=True):
-    """How far the copy of a running live migration has come, in bytes."""
-
-    memory_total_bytes: int = 0
-    memory_processed_bytes: int = 0
-    memory_remaining_bytes: int = 0
-    disk_total_bytes: int = 0
-    disk_processed_bytes: int = 0
-    disk_remaining_bytes: int = 0
+    limit: int | None = None

@@ -9,6 +9,7 @@ instance, and end in a report to the conductor (`Reports.operation_done`).
 from common.context import RequestContext
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.rpc.interface import Interface, call, cast
 
@@ -131,6 +132,65 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         self, ctx: RequestContext, op: str, host: str, instance: Instance, *, password: str
     ) -> None:
         """Set the password of the guest's administrator, through its agent."""
+
+    @cast()
+    def set_aside(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, grace_s: int = 60
+    ) -> None:
+        """Switch the guest off and keep its disks aside for another host, or for its return."""
+
+    @cast()
+    def take_back(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, start: bool
+    ) -> None:
+        """Use the disks that were set aside again; `start` the guest, or leave it off."""
+
+    @cast()
+    def forget_aside(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Remove the disks that were set aside."""
+
+    @cast()
+    def receive(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        from_host: str,
+        start: bool,
+    ) -> None:
+        """Make the guest of the disks that `from_host` (maybe this one) has set aside.
+
+        Reports `{"power_state": int}`.
+        """
+
+    @cast()
+    def migrate_live(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        to_host: str,
+        block_migration: bool | None = None,
+    ) -> None:
+        """Move the running guest to `to_host`; None: with its disks where these need it."""
+
+    @cast()
+    def welcome(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Look after a guest that has arrived alive. Reports `{"power_state": int}`."""
+
+    @call(timeout_s=10)
+    def live_progress(
+        self, ctx: RequestContext, host: str, instance_uuid: str
+    ) -> MigrationProgress:
+        """How far the live migration of a guest on this host is."""
+
+    @call(timeout_s=10)
+    def complete_live(self, ctx: RequestContext, host: str, instance_uuid: str) -> None:
+        """Have a live migration end soon. Raises: NotSupported."""
 
     @cast()
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:

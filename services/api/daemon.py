@@ -31,6 +31,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.idempotency import Idempotency
     from common.rpc.conductor.interfaces import Interfaces
+    from common.rpc.conductor.moves import Moves
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
@@ -63,6 +64,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         repair=Repair.client(bus),
         snapshots=Snapshots.client(bus),
         shelving=Shelving.client(bus),
+        moves=Moves.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         quotas=Quotas.client(bus),

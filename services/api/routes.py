@@ -13,6 +13,7 @@ from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
+from common.rpc.conductor.moves import Moves
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
@@ -35,6 +36,7 @@ from services.api.resources import (
     interfaces,
     journal,
     keypairs,
+    migrations,
     networks,
     quota_sets,
     security_groups,
@@ -45,6 +47,7 @@ from services.api.resources.servers import belongings, resource
 from services.api.resources.servers.actions.console import ConsoleActions
 from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
+from services.api.resources.servers.actions.moves import MoveActions
 from services.api.resources.servers.actions.networking import NetworkingActions
 from services.api.resources.servers.actions.power import PowerActions
 from services.api.resources.servers.actions.repair import RepairActions
@@ -66,6 +69,7 @@ class Parts:
     repair: Repair
     snapshots: Snapshots
     shelving: Shelving
+    moves: Moves
     catalog: Catalog
     hosts: Hosts
     quotas: Quotas
@@ -97,6 +101,7 @@ def routes(parts: Parts) -> list[Route]:
         *_projects(parts),
         *_hosts(parts.hosts),
         *_proxies(parts),
+        Route("/os-migrations", migrations.Migrations(parts.moves)),
         Route("/kilonova/tasks", journal.TaskList(parts.tasks)),
         Route("/kilonova/tasks/{task_id}", journal.TaskById(parts.tasks)),
         Route("/kilonova/status", journal.Status(parts.hosts)),
@@ -120,6 +125,7 @@ def _servers(parts: Parts) -> Iterator[Route]:
         SnapshotActions(parts.snapshots, snapshot_images),
         ShelvingActions(parts.shelving, parts.snapshots, snapshot_images),
         RepairActions(parts.repair, parts.lookups, show_password=parts.show_password),
+        MoveActions(parts.moves, show_password=parts.show_password),
     )
     one = "/servers/{server_id}"
     yield Route("/servers", many)
@@ -139,6 +145,10 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-interface/{{port_id}}", attachment)
     groups = security_groups.ServerSecurityGroups(servers, gateway)
     yield Route(f"{one}/os-security-groups", groups)
+    move = f"{one}/migrations/{{migration_id}}"
+    yield Route(f"{one}/migrations", migrations.ServerMigrations(parts.moves))
+    yield Route(move, migrations.ServerMigrationById(parts.moves))
+    yield Route(f"{move}/action", migrations.ServerMigrationActions(parts.moves).actions())
     yield Route(f"{one}/os-instance-actions", belongings.InstanceActions(servers))
     yield Route(f"{one}/os-instance-actions/{{request_id}}", belongings.InstanceActionById(servers))
 

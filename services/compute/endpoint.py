@@ -7,6 +7,7 @@ from typing import Any
 from common.context import RequestContext
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.operation import Operation
 from common.rpc.compute import Compute
@@ -151,6 +152,70 @@ class ComputeEndpoint(Compute):
     ) -> None:
         request = Request(op, host, instance.uuid, "change_password")
         self._start(ctx, request, lambda driver, _: driver.change_password(instance, password))
+
+    def set_aside(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, grace_s: int = 60
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> None:
+            driver.set_aside(instance, grace_s=grace_s, checkpoint=checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "set_aside"), deed)
+
+    def take_back(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, start: bool
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.take_back(instance, start=start, checkpoint=checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "take_back"), deed)
+
+    def forget_aside(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "forget_aside")
+        self._start(ctx, request, lambda driver, _: driver.forget_aside(instance))
+
+    def receive(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        from_host: str,
+        start: bool,
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.receive(instance, from_host=from_host, start=start, checkpoint=checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "receive"), deed)
+
+    def migrate_live(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        to_host: str,
+        block_migration: bool | None = None,
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> None:
+            driver.migrate_live(
+                instance, to_host=to_host, block_migration=block_migration, checkpoint=checkpoint
+            )
+
+        self._start(ctx, Request(op, host, instance.uuid, "migrate_live"), deed)
+
+    def welcome(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        request = Request(op, host, instance.uuid, "welcome")
+        self._start(ctx, request, lambda driver, _: driver.welcome(instance))
+
+    def live_progress(
+        self, ctx: RequestContext, host: str, instance_uuid: str
+    ) -> MigrationProgress:
+        return self._hosts.driver(host).live_progress(instance_uuid)
+
+    def complete_live(self, ctx: RequestContext, host: str, instance_uuid: str) -> None:
+        self._hosts.driver(host).complete_live(instance_uuid)
 
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         self._operations.cancel(op, host)

@@ -33,12 +33,14 @@ from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.interfaces import AcceptInterfaces
+from services.conductor.accept.moves import AcceptMoves
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
 from services.conductor.chores import Chores
+from services.conductor.computes import Computes
 from services.conductor.db import journal, revisions, services
 from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
@@ -49,6 +51,7 @@ from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.idempotency import IdempotencyEndpoint
 from services.conductor.endpoint.interfaces import InterfacesEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
+from services.conductor.endpoint.moves import MovesEndpoint
 from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.repair import RepairEndpoint
@@ -68,9 +71,12 @@ from services.conductor.quota import Quota
 from services.conductor.sweep import Sweep
 from services.conductor.tasks.boot import Boot
 from services.conductor.tasks.delete import Delete
+from services.conductor.tasks.evacuate import Evacuate
 from services.conductor.tasks.ground import Ground, Limits
 from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
 from services.conductor.tasks.interfaces import AttachInterface, DetachInterface
+from services.conductor.tasks.live_migrate import LiveMigrate
+from services.conductor.tasks.move import ConfirmResize, Migrate, Resize, RevertResize
 from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
@@ -90,6 +96,7 @@ FLOWS = (
     AttachInterface, DetachInterface,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
     Snapshot, Shelve, ShelveOffload, Unshelve, UnshelveInPlace,
+    Resize, Migrate, ConfirmResize, RevertResize, LiveMigrate, Evacuate,
 )  # fmt: skip
 _GROUPS = ("conductor", "database", "quota", "service_user")
 
@@ -184,14 +191,30 @@ class ConductorDaemon:
             offload_after_s=options.shelved_offload_time_s,
             down_after_s=options.host_down_after_s,
         )
+        moves = AcceptMoves(
+            admission, quota,
+            clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
+            same_host=options.allow_resize_to_same_host,
+            confirm_after_s=options.resize_confirm_window_s,
+        )  # fmt: skip
         self._chores = Chores(
-            [delete.reclaim, shelving.offload_due, idempotency.purge],
+            [
+                delete.reclaim,
+                shelving.offload_due,
+                moves.confirm_due,
+                moves.complete_evacuations,
+                idempotency.purge,
+            ],
             interval_s=options.chores_interval_s,
             rng=random.Random(),
         )
+        computes = Computes(
+            lambda server: Compute.client(self._bus, server),
+            down_after_s=options.host_down_after_s,
+        )
         servers = ServersEndpoint(
             self._database, create, delete, quota,
-            compute_of=lambda server: Compute.client(self._bus, server),
+            computes=computes,
             events_of=journal.events_of,
             down_after_s=options.host_down_after_s,
         )  # fmt: skip
@@ -202,6 +225,10 @@ class ConductorDaemon:
             StateEndpoint(AcceptState(admission)),
             InterfacesEndpoint(AcceptInterfaces(admission, ground.ports)),
             ShelvingEndpoint(shelving),
+            MovesEndpoint(
+                self._database, moves,
+                computes=computes, down_after_s=options.host_down_after_s,
+            ),
             SnapshotsEndpoint(AcceptSnapshots(admission, quota)),
             RepairEndpoint(AcceptRepair(admission, quota), servers),
             CatalogEndpoint(self._database, quota),

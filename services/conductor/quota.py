@@ -67,6 +67,24 @@ class Quota:
             raise _exceeded({name: each[name] * min_count for name in short}, short)
         return fit
 
+    def check_resize(
+        self, conn: Connection, project_id: str, user_id: str, *, old: Flavor, new: Flavor
+    ) -> None:
+        """Refuse a flavor that takes more than what is left. Raises: QuotaExceeded.
+
+        Holds the project's lock until the transaction ends.
+        """
+        quotas.lock(conn, project_id)
+        more = {"cores": new.vcpus - old.vcpus, "ram": new.memory_mib - old.memory_mib}
+        more = {resource: amount for resource, amount in more.items() if amount > 0}
+        short: dict[str, tuple[int, int]] = {}
+        for limits, usage in self._applying(quotas.state(conn, project_id, user_id)):
+            for resource, amount in more.items():
+                if not _room(limits[resource], usage[resource], amount, 1):
+                    short.setdefault(resource, (usage[resource], limits[resource]))
+        if short:
+            raise _exceeded({name: more[name] for name in short}, short)
+
     def check_metadata(self, conn: Connection, project_id: str, user_id: str, items: int) -> None:
         """Refuse more metadata items than a server may have. Raises: QuotaExceeded."""
         self._check_metadata(quotas.state(conn, project_id, user_id), items)

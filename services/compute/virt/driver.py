@@ -15,6 +15,7 @@ from typing import Any
 from common.errors import NotSupported
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
 from common.states import PowerState
@@ -235,6 +236,75 @@ class Driver(ABC):
         Raises: DomainNotFound, NotSupported (no agent answers in the guest).
         """
         raise lacks("change passwords of guests")
+
+    # --- moves to other hosts, and to other flavors ---
+
+    def set_aside(
+        self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
+    ) -> None:
+        """Switch the guest off within `grace_s` seconds and keep its disks aside.
+
+        Again: they are aside. Raises: DomainNotFound, NotSupported, OperationCancelled.
+        """
+        raise lacks("move guests")
+
+    def take_back(
+        self, instance: Instance, *, start: bool, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        """Use the disks that were set aside again, and `start` the guest or leave it off.
+
+        Again: a guest that has its disks keeps them. Raises: DomainNotFound, NotSupported.
+        """
+        raise lacks("move guests")
+
+    def forget_aside(self, instance: Instance) -> None:
+        """Remove the disks that were set aside. Again, or without any: fine."""
+        raise lacks("move guests")
+
+    def receive(
+        self,
+        instance: Instance,
+        *,
+        from_host: str,
+        start: bool,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Make the guest, with the instance's flavor, of the disks that `from_host` set aside.
+
+        `from_host` may be this host. Again: what is there is kept.
+        Raises: NotSupported, DiskFull, OperationCancelled; then `destroy` removes what was made.
+        """
+        raise lacks("move guests")
+
+    def migrate_live(
+        self,
+        instance: Instance,
+        *,
+        to_host: str,
+        block_migration: bool | None,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> None:
+        """Move the running guest to `to_host`; with its disks, too, or (None) where they need it.
+
+        Again: a guest that has gone is gone. Raises: DomainNotFound, NotSupported,
+        OperationCancelled (the guest stays). Blocks: until the guest runs there.
+        """
+        raise lacks("move running guests")
+
+    def welcome(self, instance: Instance) -> PowerState:
+        """The power state of a guest that has arrived alive. Raises: DomainNotFound."""
+        raise lacks("move running guests")
+
+    def live_progress(self, instance_uuid: str) -> MigrationProgress:
+        """How far the guest's live migration is; nothing known when there is none."""
+        return MigrationProgress()
+
+    def complete_live(self, instance_uuid: str) -> None:
+        """Have a live migration end soon, at the price of a longer pause. Again: nothing.
+
+        Raises: NotSupported.
+        """
+        raise lacks("move running guests")
 
     @abstractmethod
     def power_state(self, instance_uuid: str) -> PowerState:

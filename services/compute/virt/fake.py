@@ -5,6 +5,7 @@ For tests of scale (one process stands for thousands of hosts) and of failures. 
 guests outlive a killed process as real ones do: a test can tell whether one leaked.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from common import errors
 from common.errors import DomainNotFound, HypervisorError, KilonovaError
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
 from common.states import PowerState
@@ -31,6 +33,8 @@ from services.compute.virt.driver import (
 )
 from services.compute.virt.tiny_qcow2 import tiny_qcow2
 
+_ASIDE = "-aside"
+_FAKE_MEMORY_BYTES = 1 << 27
 _SLICE_S = 0.05  # how long a delay sleeps between two checkpoints
 
 
@@ -170,6 +174,19 @@ class GuestMemory:
             guests[uuid] = state
 
 
+class _Hurried(Exception):
+    """A live migration is not to take its time any more."""
+
+
+def _aside(instance: Instance) -> str:
+    """Under which name a guest's disks are kept while it is on another host."""
+    return instance.uuid + _ASIDE
+
+
+def _started(start: bool) -> PowerState:
+    return PowerState.RUNNING if start else PowerState.SHUTDOWN
+
+
 class FakeDriver(Driver):
     """One host whose guests are entries of a dictionary."""
 
@@ -188,6 +205,7 @@ class FakeDriver(Driver):
         self._director = director
         self._memory = memory
         self._power_changed: PowerSink = lambda _: None
+        self._hurried: set[str] = set()
 
     def start(self, power_changed: PowerSink) -> None:
         self._power_changed = power_changed
@@ -294,6 +312,72 @@ class FakeDriver(Driver):
     def change_password(self, instance: Instance, password: str) -> PowerState:
         return self._change("change_password", instance)
 
+    def set_aside(
+        self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
+    ) -> None:
+        if self._memory.get(self._host, _aside(instance)) is not None:
+            return
+        self._change("set_aside", instance, PowerState.SHUTDOWN, checkpoint)
+        self._memory.put(self._host, _aside(instance), PowerState.SHUTDOWN)
+        self._memory.put(self._host, instance.uuid, PowerState.NOSTATE)
+
+    def take_back(
+        self, instance: Instance, *, start: bool, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        if self._memory.get(self._host, _aside(instance)) is None:
+            self.power_state(instance.uuid)
+        self._director.perform("take_back", checkpoint)
+        self._memory.put(self._host, _aside(instance), PowerState.NOSTATE)
+        return self._become(instance.uuid, _started(start))
+
+    def forget_aside(self, instance: Instance) -> None:
+        self._director.perform("forget_aside", never_cancelled)
+        self._memory.put(self._host, _aside(instance), PowerState.NOSTATE)
+
+    def receive(
+        self,
+        instance: Instance,
+        *,
+        from_host: str,
+        start: bool,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        self._director.perform("receive", checkpoint)
+        return self._become(instance.uuid, _started(start))
+
+    def migrate_live(
+        self,
+        instance: Instance,
+        *,
+        to_host: str,
+        block_migration: bool | None,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> None:
+        def go_on() -> None:
+            checkpoint()
+            if instance.uuid in self._hurried:
+                raise _Hurried
+
+        with contextlib.suppress(_Hurried):
+            self._director.perform("migrate_live", go_on)
+        self._hurried.discard(instance.uuid)
+        self._memory.put(self._host, instance.uuid, PowerState.NOSTATE)
+
+    def welcome(self, instance: Instance) -> PowerState:
+        self._director.perform("welcome", never_cancelled)
+        return self._become(instance.uuid, PowerState(instance.power_state))
+
+    def live_progress(self, instance_uuid: str) -> MigrationProgress:
+        copied, all_of_it = _FAKE_MEMORY_BYTES // 4, _FAKE_MEMORY_BYTES
+        return MigrationProgress(
+            memory_total_bytes=all_of_it,
+            memory_processed_bytes=copied,
+            memory_remaining_bytes=all_of_it - copied,
+        )
+
+    def complete_live(self, instance_uuid: str) -> None:
+        self._hurried.add(instance_uuid)
+
     def _change(
         self,
         operation: str,
@@ -313,7 +397,8 @@ class FakeDriver(Driver):
         return state
 
     def power_states(self) -> dict[str, PowerState]:
-        return self._memory.guests(self._host)
+        guests = self._memory.guests(self._host)
+        return {uuid: state for uuid, state in guests.items() if not uuid.endswith(_ASIDE)}
 
     def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
         self.power_state(instance_uuid)

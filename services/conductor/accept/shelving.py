@@ -10,13 +10,12 @@ from sqlalchemy.engine import Connection
 from common.context import RequestContext, service_context
 from common.errors import Conflict, HostNotFound, Invalid, KilonovaError
 from common.objects.instance import Instance
-from common.objects.network import RequestedNetwork
 from common.objects.service import Service
 from common.objects.unshelving import Unshelving
 from common.states import TaskState, VmState
 from services.conductor.accept.admission import Admission, Operation
 from services.conductor.db import instances, services
-from services.conductor.tasks.placing import spec_of
+from services.conductor.tasks.placing import ports_of, spec_of
 from services.conductor.tasks.shelve import (
     SHELVED_AT_KEY,
     SHELVED_IMAGE_KEY,
@@ -124,7 +123,7 @@ class AcceptShelving:
         return UnshelveParams(
             spec=spec_of(found, availability_zone=zone, requested_host=host),
             image_id=found.system_metadata.get(SHELVED_IMAGE_KEY),
-            ports=tuple(RequestedNetwork(port_id=vif.port_id, tag=vif.tag) for vif in found.vifs),
+            ports=ports_of(found),
         )
 
     def _check_place(

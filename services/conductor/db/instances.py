@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from common.errors import InstanceNotFound, Invalid
+from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.new_server import ServerFilters
 from services.conductor.db import server_filters
@@ -168,12 +169,20 @@ def insert_new(conn: Connection, new: Iterable[Instance]) -> None:
     conn.execute(insert(instances), [_row(instance) for instance in new])
 
 
+def flavor_columns(flavor: Flavor) -> dict[str, Any]:
+    """The columns that say which flavor an instance has."""
+    return {
+        "flavor": flavor,
+        "flavorid": flavor.flavorid,
+        "vcpus": flavor.vcpus,
+        "memory_mib": flavor.memory_mib,
+    }
+
+
 def _row(instance: Instance) -> dict[str, Any]:
     row = {name: getattr(instance, name) for name in _COLUMNS}
     row["tags"] = list(instance.tags)
-    row["flavorid"] = instance.flavor.flavorid
-    row["vcpus"] = instance.flavor.vcpus
-    row["memory_mib"] = instance.flavor.memory_mib
+    row |= flavor_columns(instance.flavor)
     row["image_id"] = instance.image.id if instance.image else None
     return row
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations: instances on their way from one host to another, and where they went before."""
+"""Migrations: read whole, written by column."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    DateTime,
     Select,
     Text,
+    and_,
     cast,
     exists,
     func,
@@ -16,41 +16,34 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.engine import Connection
 
-from common.errors import Invalid, MigrationNotFound
-from common.objects.migration import Migration, MigrationFilters, MigrationStatus, MigrationType
+from common.errors import Invalid
+from common.objects.migration import Migration, MigrationFilters, MigrationStatus
 from services.conductor.db.journal_tables import owed_operations
 from services.conductor.db.migration_tables import migrations
-from services.conductor.db.tables import instances
 
 _m = migrations.c
-_i = instances.c
 _decode = msgspec.json.Decoder(Migration).decode
-_touched_at = func.coalesce(_m.updated_at, _m.created_at)
-_EXACT = (
-    "instance_uuid", "source_compute", "status", "migration_type", "user_id", "project_id",
-)  # fmt: skip
+_decode_many = msgspec.json.Decoder(list[Migration]).decode
+_COLUMNS = [column.name for column in migrations.columns if column.name != "id"]
 
 
-def _found(conn: Connection, query: Select[Any]) -> list[Migration]:
-    rows = query.subquery("found")
-    texts = select(cast(func.row_to_json(literal_column("found")), Text)).select_from(rows)
-    return [_decode(row) for row in conn.execute(texts).scalars()]
+def _as_json(rows: Select[Any]) -> Select[Any]:
+    found = rows.subquery("found")
+    return select(cast(func.row_to_json(literal_column("found")), Text)).select_from(found)
 
 
-def add(conn: Connection, new: Migration) -> Migration:
-    """Insert a migration; it with its number."""
-    values = {
-        name: getattr(new, name)
-        for name in Migration.__struct_fields__
-        if name in _m and name not in ("id", "updated_at")
-    }
-    number = conn.execute(insert(migrations).values(values).returning(_m.id)).scalar_one()
-    return msgspec.structs.replace(new, id=number)
+def add(conn: Connection, migration: Migration) -> None:
+    """Write a new migration."""
+    conn.execute(insert(migrations).values({name: getattr(migration, name) for name in _COLUMNS}))
+
+
+def get(conn: Connection, uuid: str) -> Migration:
+    """A migration that is known to be there."""
+    return _decode(conn.execute(_as_json(select(migrations).where(_m.uuid == uuid))).scalar_one())
 
 
 def change(conn: Connection, uuid: str, **values: Any) -> None:
@@ -62,99 +55,80 @@ def change(conn: Connection, uuid: str, **values: Any) -> None:
     )
 
 
-def get(conn: Connection, uuid: str) -> Migration:
-    """One migration. Raises: MigrationNotFound."""
-    found = _found(conn, select(migrations).where(_m.uuid == uuid))
-    if not found:
-        raise MigrationNotFound(migration=uuid)
-    return found[0]
-
-
-def of_instance(conn: Connection, instance: str, migration: str) -> Migration:
-    """A migration of an instance by its number or uuid. Raises: MigrationNotFound."""
-    # A bigserial has 63 bits: a longer number is nobody's id, and no error either.
-    is_number = migration.isdecimal() and len(migration) < 19
-    named = _m.id == int(migration) if is_number else _m.uuid == migration
-    found = _found(conn, select(migrations).where(_m.instance_uuid == instance, named))
-    if not found:
-        raise MigrationNotFound(f"Migration {migration} for server {instance} could not be found.")
-    return found[0]
-
-
-def latest(conn: Connection, instance: str, *statuses: str) -> Migration | None:
+def latest(conn: Connection, instance: str, statuses: Collection[str]) -> Migration | None:
     """The instance's newest migration in one of `statuses`."""
-    query = select(migrations).where(_m.instance_uuid == instance, _m.status.in_(statuses))
-    found = _found(conn, query.order_by(_m.id.desc()).limit(1))
-    return found[0] if found else None
-
-
-def holding(conn: Connection, instance: str) -> Migration | None:
-    """The migration whose source still holds something of the instance."""
-    query = select(migrations).where(_m.instance_uuid == instance, _m.holds_source)
-    found = _found(conn, query.order_by(_m.id.desc()).limit(1))
-    return found[0] if found else None
-
-
-def list_migrations(conn: Connection, filters: MigrationFilters) -> list[Migration]:
-    """Migrations, newest first. Raises: Invalid (unknown marker)."""
-    if filters.limit == 0:
-        return []
-    query = select(migrations)
-    for name in _EXACT:
-        wanted = getattr(filters, name)
-        if wanted is not None:
-            query = query.where(_m[name] == wanted)
-    if filters.host is not None:
-        query = query.where(or_(_m.source_compute == filters.host, _m.dest_compute == filters.host))
-    if filters.changes_since is not None:
-        query = query.where(_touched_at >= filters.changes_since)
-    if filters.changes_before is not None:
-        query = query.where(_touched_at <= filters.changes_before)
-    if filters.marker is not None:
-        seen = conn.execute(
-            select(_m.created_at, _m.id).where(_m.uuid == filters.marker)
-        ).one_or_none()
-        if seen is None:
-            raise Invalid(f"Marker {filters.marker} could not be found.")
-        query = query.where(tuple_(_m.created_at, _m.id) < tuple_(*seen))
-    query = query.order_by(_m.created_at.desc(), _m.id.desc())
-    return _found(conn, query.limit(filters.limit))
-
-
-def live_of(conn: Connection, instance: str, statuses: Sequence[str]) -> list[Migration]:
-    """Live migrations of an instance in one of `statuses`, oldest first."""
-    query = select(migrations).where(
-        _m.instance_uuid == instance,
-        _m.migration_type == MigrationType.LIVE,
-        _m.status.in_(statuses),
+    query = (
+        select(migrations)
+        .where(_m.instance_uuid == instance, _m.status.in_(statuses))
+        .order_by(_m.id.desc())
+        .limit(1)
     )
-    return _found(conn, query.order_by(_m.id))
+    found = conn.execute(_as_json(query)).scalar_one_or_none()
+    return None if found is None else _decode(found)
 
 
-def unconfirmed(conn: Connection, *, older_than_s: float, most: int) -> list[str]:
-    """Instances at rest whose resize has waited that long for its confirmation."""
-    age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
-    rows = conn.execute(
+def uuids_of(conn: Connection, instance: str) -> list[str]:
+    """Uuids of all migrations of an instance."""
+    return list(conn.execute(select(_m.uuid).where(_m.instance_uuid == instance)).scalars())
+
+
+def complete_evacuations(conn: Connection) -> None:
+    """Mark evacuations as completed whose source owes no cleaning up any more. Again: nothing."""
+    owed = owed_operations.c
+    still_owed = exists().where(owed.instance_uuid == _m.instance_uuid, owed.host == _m.source_host)
+    conn.execute(
+        update(migrations)
+        .where(_m.status == MigrationStatus.DONE, ~still_owed)
+        .values(status=MigrationStatus.COMPLETED, updated_at=func.clock_timestamp())
+    )
+
+
+def settled_before(conn: Connection, status: str, *, older_than_s: float, most: int) -> list[str]:
+    """Instances whose newest change to `status` is that long ago, oldest first."""
+    age = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
+    query = (
         select(_m.instance_uuid)
-        .join(instances, _i.uuid == _m.instance_uuid)
-        .where(_m.status == MigrationStatus.FINISHED, _i.deleted_at.is_(None))
-        .where(_i.vm_state == "resized", _i.task_state.is_(None))
-        .where(cast(_touched_at, DateTime(timezone=True)) < func.clock_timestamp() - age)
+        .where(_m.status == status, _m.updated_at <= age)
         .order_by(_m.id)
         .limit(most)
     )
-    return list(rows.scalars())
+    return list(conn.execute(query).scalars())
 
 
-def complete_evacuations(conn: Connection) -> list[str]:
-    """Mark evacuations as completed whose source owes no cleaning up any more; their instances."""
-    o = owed_operations.c
-    still_owed = exists().where(o.instance_uuid == _m.instance_uuid, o.host == _m.source_compute)
-    return list(
-        conn.execute(
-            update(migrations)
-            .where(_m.status == MigrationStatus.DONE, ~still_owed)
-            .values(status=MigrationStatus.COMPLETED, updated_at=func.clock_timestamp())
-            .returning(_m.instance_uuid)
-        ).scalars()
-    )
+def list_migrations(
+    conn: Connection, filters: MigrationFilters, *, statuses: Collection[str] = ()
+) -> list[Migration]:
+    """Migrations, newest first. Raises: Invalid (unknown marker)."""
+    query = select(migrations).order_by(_m.created_at.desc(), _m.id.desc())
+    for column, wanted in (
+        (_m.instance_uuid, filters.instance_uuid),
+        (_m.source_host, filters.source_host),
+        (_m.status, filters.status),
+        (_m.type, filters.type),
+        (_m.project_id, filters.project_id),
+        (_m.user_id, filters.user_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if filters.host is not None:
+        query = query.where(or_(_m.source_host == filters.host, _m.dest_host == filters.host))
+    changed = func.coalesce(_m.updated_at, _m.created_at)
+    if filters.changes_since is not None:
+        query = query.where(changed >= filters.changes_since)
+    if filters.changes_before is not None:
+        query = query.where(changed <= filters.changes_before)
+    if statuses:
+        query = query.where(_m.status.in_(statuses))
+    if filters.marker is not None:
+        query = query.where(_behind(conn, filters.marker))
+    if filters.limit is not None:
+        query = query.limit(filters.limit)
+    rows = conn.execute(_as_json(query)).scalars().all()
+    return _decode_many("[" + ",".join(rows) + "]")
+
+
+def _behind(conn: Connection, marker: str) -> Any:
+    at = conn.execute(select(_m.created_at, _m.id).where(_m.uuid == marker)).one_or_none()
+    if at is None:
+        raise Invalid(f"Marker {marker} could not be found.")
+    return or_(_m.created_at < at.created_at, and_(_m.created_at == at.created_at, _m.id < at.id))

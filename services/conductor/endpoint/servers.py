@@ -10,8 +10,6 @@ from sqlalchemy.engine import Connection
 
 from common.context import RequestContext
 from common.errors import (
-    HostDown,
-    HostNotFound,
     InstanceNotFound,
     InstanceNotReady,
     Invalid,
@@ -20,12 +18,12 @@ from common.errors import (
 from common.objects.action import ActionEvent, InstanceAction
 from common.objects.instance import Instance
 from common.objects.new_server import CreatedServers, NewServers, ServerFilters
-from common.rpc.compute import Compute
 from common.rpc.conductor.servers import Servers
 from services.conductor.accept.checks import check
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
-from services.conductor.db import actions, instances, services
+from services.conductor.computes import Computes
+from services.conductor.db import actions, instances
 from services.conductor.db.engine import Database
 from services.conductor.quota import Quota
 
@@ -51,7 +49,7 @@ class ServersEndpoint(Servers):
         delete: AcceptDelete,
         quota: Quota,
         *,
-        compute_of: Callable[[str], Compute],
+        computes: Computes,
         events_of: Callable[[Connection, str], tuple[ActionEvent, ...]],
         down_after_s: float,
     ) -> None:
@@ -59,7 +57,7 @@ class ServersEndpoint(Servers):
         self._create = create
         self._delete = delete
         self._quota = quota
-        self._compute_of = compute_of
+        self._computes = computes
         self._events_of = events_of
         self._down_after_s = down_after_s
 
@@ -119,20 +117,9 @@ class ServersEndpoint(Servers):
             found = self._find(conn, ctx, instance)
             if found.host is None:
                 raise InstanceNotReady(instance=instance)
-            compute = self._compute_on(conn, found.host)
+            compute = self._computes.on(conn, found.host)
         text = compute.console_output(ctx, found.host, found)
         return text if lines is None else last_lines(text, lines)
-
-    def _compute_on(self, conn: Connection, host: str) -> Compute:
-        try:
-            service = services.get(
-                conn, host=host, binary=services.COMPUTE, down_after_s=self._down_after_s
-            )
-        except HostNotFound as removed:
-            raise HostDown from removed
-        if not service.is_up:
-            raise HostDown
-        return self._compute_of(service.rpc_server or host)
 
     # --- metadata and tags ---
 

@@ -3,12 +3,19 @@
 
 from sqlalchemy.engine import Connection
 
+from common.objects.migration import MigrationStatus
 from common.states import PowerState, VmState
 from services.conductor import claims
-from services.conductor.db import instances
+from services.conductor.db import instances, migrations
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, Flow, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
+
+# Moves that may have left something on both hosts.
+_UNSETTLED = (
+    MigrationStatus.FINISHED, MigrationStatus.CONFIRMING, MigrationStatus.REVERTING,
+    MigrationStatus.ERROR,
+)  # fmt: skip
 
 
 class Delete(Flow):
@@ -26,6 +33,7 @@ class Delete(Flow):
         self.steps = (
             PointOfNoReturn("its owner wants it gone"),
             OnHost(self.destroy, event="compute_terminate_instance"),
+            OnHost(self.forget_aside),
             Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
             Call(self.delete_image, when=lambda task: bool(task.params.get("shelved_image_id"))),
             Commit(self.forget),
@@ -45,6 +53,20 @@ class Delete(Flow):
             owable=True,
         )
 
+    def forget_aside(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the host that it moved from remove what it keeps. Again: it is removed."""
+        migration = migrations.latest(conn, task.instance_uuid, _UNSETTLED)
+        if migration is None or migration.source_host is None:
+            return None
+        return self._ground.order(
+            conn,
+            "forget_aside",
+            self._ground.instance(conn, task),
+            host=migration.source_host,
+            deadline_s=self._ground.limits.operation_timeout_s,
+            owable=True,
+        )
+
     def delete_ports(self, task: Task) -> None:
         """Delete the ports that were made, unbind the others. Again: what is gone is fine."""
         self._ground.ports.unplug(task.instance_uuid)
@@ -56,6 +78,10 @@ class Delete(Flow):
     def forget(self, conn: Connection, task: Task) -> None:
         """Give the room back and mark the row. Again: cannot be, its commit is also its record."""
         freed = claims.release(conn, task.instance_uuid)
+        moved = migrations.latest(conn, task.instance_uuid, _UNSETTLED)
+        if moved is not None:
+            freed += claims.release(conn, moved.uuid)
+            migrations.change(conn, moved.uuid, status=MigrationStatus.CONFIRMED)
         now = self._ground.clock.now()
         instances.change(
             conn,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Placing: what flows have in common that bring an instance, which is on no host, onto one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Connection
 from common.errors import HostFull, ImageNotFound, ImageUnacceptable, KilonovaError, NoValidHost
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
+from common.objects.network import RequestedNetwork, VirtualInterface
 from common.objects.request_spec import Candidate, RequestSpec, Selection
 from common.objects.resources import Resources
 from common.objects.versioned import Versioned
@@ -121,14 +123,17 @@ class Placing(Flow):
         task.after(lambda: self._ground.hosts_changed([candidate.host_uuid]))
         return claimed
 
-    def _take(self, conn: Connection, task: Task) -> Claimed:
-        """Claim the first of the chosen hosts that still has room. Raises: HostFull."""
+    def _take(self, conn: Connection, task: Task, holder: str | None = None) -> Claimed:
+        """Claim the first of the chosen hosts that still has room, for `holder` or the instance.
+
+        Raises: HostFull.
+        """
         need = _params(task).spec.need
         candidates = task.result("choose_host", Selection).candidates[0]
         for candidate in candidates:
-            taken = claims.take(conn, task.instance_uuid, candidate, need)
+            taken = claims.take(conn, holder or task.instance_uuid, candidate, need)
             if taken is not None:
-                zone: str = conn.execute(_ZONE, {"host": candidate.host}).scalar_one()
+                zone = zone_of_host(conn, candidate.host)
                 return Claimed(candidate=candidate, zone=zone, failed_builds=taken.failed_builds)
         raise HostFull(host=", ".join(c.host for c in candidates))
 
@@ -174,6 +179,29 @@ class Placing(Flow):
         if not task.results["host_failed"]:
             return None
         return "choose_host" if len(_tried(task)) < self._ground.limits.build_attempts else None
+
+
+def zone_of_host(conn: Connection, host: str) -> str:
+    """The availability zone that a host is in."""
+    zone: str = conn.execute(_ZONE, {"host": host}).scalar_one()
+    return zone
+
+
+def rebound(
+    before: Iterable[VirtualInterface], bound: Iterable[VirtualInterface]
+) -> tuple[VirtualInterface, ...]:
+    """Interfaces as they are bound now; who made their ports stays known."""
+    made = {vif.port_id: vif.created for vif in before}
+    return tuple(
+        msgspec.structs.replace(vif, created=made[vif.port_id])
+        for vif in bound
+        if vif.port_id in made
+    )
+
+
+def ports_of(instance: Instance) -> tuple[RequestedNetwork, ...]:
+    """The instance's ports, to be bound to another host."""
+    return tuple(RequestedNetwork(port_id=vif.port_id, tag=vif.tag) for vif in instance.vifs)
 
 
 def claimed_by(task: Task) -> Claimed:

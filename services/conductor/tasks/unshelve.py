@@ -13,7 +13,13 @@ from services.conductor.db import instances
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
-from services.conductor.tasks.placing import Placing, PlacingParams, claimed_by, why
+from services.conductor.tasks.placing import (
+    Placing,
+    PlacingParams,
+    claimed_by,
+    rebound,
+    why,
+)
 from services.conductor.tasks.power import PowerFlow
 from services.conductor.tasks.shelve import SHELVED_AT_KEY, SHELVED_IMAGE_KEY
 
@@ -81,17 +87,9 @@ class Unshelve(Placing):
         """Write down how they are bound. Again: cannot be, its commit is also its record."""
         if not _params(task).ports:
             return
-        before = {vif.port_id: vif for vif in self._ground.instance(conn, task).vifs}
+        before = self._ground.instance(conn, task).vifs
         bound = task.result("bind_ports", tuple[VirtualInterface, ...])
-        instances.change(
-            conn,
-            task.instance_uuid,
-            vifs=tuple(
-                msgspec.structs.replace(vif, created=before[vif.port_id].created)
-                for vif in bound
-                if vif.port_id in before
-            ),
-        )
+        instances.change(conn, task.instance_uuid, vifs=rebound(before, bound))
 
     def build(self, conn: Connection, task: Task) -> HostStep:
         """Have the host make disks from the image, and the guest. Again: what is there is kept."""

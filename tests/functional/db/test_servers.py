@@ -18,6 +18,7 @@ from common.errors import (
 from common.objects.action import ActionEvent, InstanceAction
 from common.objects.new_server import ServerFilters
 from common.rpc.compute import Compute
+from services.conductor.computes import Computes
 from services.conductor.db import actions, instances, services
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
@@ -57,7 +58,8 @@ class Console(Compute):
 @pytest.fixture
 def servers(database):
     return ServersEndpoint(
-        database, create=None, delete=None, quota=Quota(OPTIONS), compute_of=Console,
+        database, create=None, delete=None, quota=Quota(OPTIONS),
+        computes=Computes(Console, down_after_s=DOWN_AFTER_S),
         down_after_s=DOWN_AFTER_S,
         events_of=lambda conn, task: (ActionEvent(event=task, start_time=NOON),),
     )  # fmt: skip

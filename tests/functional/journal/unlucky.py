@@ -69,6 +69,7 @@ class Host:
     def __init__(self, images):
         self.images = images
         self.guests, self.files, self.reports = {}, set(), {}
+        self.aside = set()
 
     def perform(self, operation, *, failure=None):
         if operation.id not in self.reports:
@@ -91,6 +92,8 @@ class Host:
         image_id = msgspec.json.decode(operation.payload).get("image_id")
         if method == "destroy":
             self.guests.pop(uuid, None)
+        elif method in ("set_aside", "take_back", "forget_aside", "receive"):
+            self._move(operation, method, uuid)
         elif method == "discard_snapshot":
             self.files.discard(image_id)
         elif method == "upload_snapshot":
@@ -105,6 +108,20 @@ class Host:
         if method in _POWER:
             self.guests[uuid] = _POWER[method]
         return {"power_state": self.guests[uuid]} if uuid in self.guests else {}
+
+    def _move(self, operation, method, uuid):
+        if method == "forget_aside":
+            self.aside.discard(uuid)
+        elif method == "set_aside" and uuid not in self.aside:
+            if self.guests.pop(uuid, None) is None:
+                raise DomainNotFound(instance=uuid, host=operation.host)
+            self.aside.add(uuid)
+        elif method in ("take_back", "receive"):
+            if uuid not in self.aside and uuid not in self.guests:
+                raise DomainNotFound(instance=uuid, host=operation.host)
+            if method == "take_back":
+                self.aside.discard(uuid)
+            self.guests[uuid] = 1 if msgspec.json.decode(operation.payload)["start"] else 4
 
 
 class Unlucky(World):

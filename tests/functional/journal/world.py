@@ -3,6 +3,7 @@
 
 import random
 
+import msgspec
 from sqlalchemy import text
 
 from common.clients.session import Refused
@@ -20,6 +21,7 @@ from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.interfaces import AcceptInterfaces
+from services.conductor.accept.moves import AcceptMoves
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.shelving import AcceptShelving
@@ -100,6 +102,9 @@ class Ports:
         self.plugged.pop(port_id or f"port-{key}", None)
 
 
+BIGGER = msgspec.structs.replace(TINY, flavorid="bigger", name="bigger", vcpus=TINY.vcpus + 1)
+
+
 class World:
     """A conductor without a bus: a test is its scheduler and its hosts."""
 
@@ -110,6 +115,7 @@ class World:
         add_hosts(database, self.scheduler.report)
         with database.begin() as conn:
             flavors.add(conn, TINY)
+            flavors.add(conn, BIGGER)
         ground = Ground(
             scheduler=self.scheduler, ports=self.ports, images=self.images,
             hosts_changed=lambda _: None, limits=Limits(), clock=SystemClock(), new_uuid=new_uuid,
@@ -141,6 +147,10 @@ class World:
         }
         self.interfaces = AcceptInterfaces(admission, self.ports)
         self.repair = AcceptRepair(admission, quota)
+        self.moves = AcceptMoves(
+            admission, quota, clock=SystemClock(), new_uuid=new_uuid, down_after_s=60,
+            same_host=True,
+        )  # fmt: skip
         self.soft = AcceptDelete(admission, quota, reclaim_after_s=RECLAIM_AFTER_S)
 
     def boot(self, **values):

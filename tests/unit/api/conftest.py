@@ -13,6 +13,7 @@ from common.policy import Policy
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
+from common.rpc.conductor.moves import Moves
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
@@ -36,6 +37,7 @@ def parts() -> Parts:
         repair=Repair.client(conductor.NOBODY),
         snapshots=Snapshots.client(conductor.NOBODY),
         shelving=Shelving.client(conductor.NOBODY),
+        moves=Moves.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         quotas=conductor.MemoryQuotas(),

@@ -214,6 +214,33 @@ UNSHELVE = Body.of("unshelve", "unshelve", Changing((
         _optional("host", TEXT),
     ], null=True)),
 )))  # fmt: skip
+RESIZE = Body("resize", key="resize", fields=[
+    Field("flavorRef", Plain({"type": ["string", "integer"], "minLength": 1})),
+    _optional("OS-DCF:diskConfig", _DISK_CONFIG),
+])  # fmt: skip
+CONFIRM_RESIZE = Body.of("confirm-resize", "confirmResize", ANYTHING)
+REVERT_RESIZE = Body.of("revert-resize", "revertResize", ANYTHING)
+_HOST_OR_NULL = string(1, 255, pattern="^[a-zA-Z0-9-._]*$", null=True)
+MIGRATE = Body.of("migrate", "migrate", Changing((
+    ("2.1", ANYTHING),
+    ("2.56", Record([_optional("host", _HOST_OR_NULL)], null=True)),
+)))  # fmt: skip
+_BOOLEAN_OR_AUTO = Plain({
+    "type": ["boolean", "string"], "enum": [*BOOLEAN.schema(1)["enum"], "auto"],
+})  # fmt: skip
+MIGRATE_LIVE = Body("migrate-live", key="os-migrateLive", fields=[
+    Field("block_migration", Changing((("2.1", BOOLEAN), ("2.25", _BOOLEAN_OR_AUTO)))),
+    Field("disk_over_commit", BOOLEAN, until="2.24"),
+    Field("host", _HOST_OR_NULL),
+    Field("force", BOOLEAN, since="2.30", until="2.67", required=False),
+])  # fmt: skip
+EVACUATE = Body("evacuate", key="evacuate", fields=[
+    _optional("host", string(1, 255, pattern="^[a-zA-Z0-9-._]*$")),
+    Field("onSharedStorage", BOOLEAN, until="2.13"),
+    _optional("adminPass", TEXT),
+    Field("force", BOOLEAN, since="2.29", until="2.67", required=False),
+])  # fmt: skip
+FORCE_COMPLETE = Body.of("force-complete", "force_complete", NULL)
 FORCE_DELETE = Body.of("force-delete", "forceDelete", ANYTHING)
 RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations: instances on their way from one host to another."""
+"""Migrations of instances."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,22 +18,17 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("uuid", sa.Text(), nullable=False),
         sa.Column("instance_uuid", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("source_host", sa.Text(), nullable=True),
+        sa.Column("source_node", sa.Text(), nullable=True),
+        sa.Column("dest_host", sa.Text(), nullable=True),
+        sa.Column("dest_node", sa.Text(), nullable=True),
+        sa.Column("old_flavor", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("new_flavor", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("old_vm_state", sa.Text(), nullable=False),
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
-        sa.Column("migration_type", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("source_compute", sa.Text(), nullable=False),
-        sa.Column("source_node", sa.Text(), nullable=True),
-        sa.Column("dest_compute", sa.Text(), nullable=True),
-        sa.Column("dest_node", sa.Text(), nullable=True),
-        sa.Column("dest_host", sa.Text(), nullable=True),
-        sa.Column("old_flavor", postgresql.JSONB(), nullable=False),
-        sa.Column("new_flavor", postgresql.JSONB(), nullable=False),
-        sa.Column("old_vm_state", sa.Text(), nullable=False),
-        sa.Column("holds_source", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column(
-            "cancel_requested", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
@@ -45,13 +40,5 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
     )
     op.create_index(
-        "ix_migrations_by_instance", "migrations", ["instance_uuid", "id"], unique=False
-    )
-    op.create_index("ix_migrations_by_age", "migrations", ["created_at", "id"], unique=False)
-    op.create_index(
-        "ix_migrations_at_rest",
-        "migrations",
-        ["id"],
-        unique=False,
-        postgresql_where=sa.text("status IN ('finished', 'done')"),
+        op.f("ix_migrations_instance_uuid"), "migrations", ["instance_uuid", "id"], unique=False
     )

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Computes: the daemon of a host, for what is asked of it at once."""
+
+from collections.abc import Callable
+
+from sqlalchemy.engine import Connection
+
+from common.errors import HostDown, HostNotFound
+from common.rpc.compute import Compute
+from services.conductor.db import services
+
+
+class Computes:
+    """`client_of` makes the client of a compute daemon from the queue that it listens on."""
+
+    def __init__(self, client_of: Callable[[str], Compute], *, down_after_s: float) -> None:
+        self._client_of = client_of
+        self._down_after_s = down_after_s
+
+    def on(self, conn: Connection, host: str) -> Compute:
+        """The daemon of a host that is up. Raises: HostDown."""
+        try:
+            service = services.get(
+                conn, host=host, binary=services.COMPUTE, down_after_s=self._down_after_s
+            )
+        except HostNotFound as removed:
+            raise HostDown from removed
+        if not service.is_up:
+            raise HostDown
+        return self._client_of(service.rpc_server or host)

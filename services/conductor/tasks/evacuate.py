@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evacuate: an instance whose host is down is built anew on another one."""
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from common.objects.migration import MigrationStatus
+from common.objects.network import VirtualInterface
+from common.states import PowerState, TaskState, VmState
+from services.conductor import claims
+from services.conductor.db import instances, migrations
+from services.conductor.db.journal_task import Task
+from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
+from services.conductor.tasks.ground import Ground
+from services.conductor.tasks.move import ColdMove, MoveParams
+from services.conductor.tasks.placing import claimed_by, rebound
+
+
+class Evacuate(ColdMove):
+    """Build an instance on a host that is chosen; what its old host has left is removed there
+    when that comes back.
+
+    ACTIVE, SHUTOFF   it is there, running or off as was asked for
+    state before      no host has room, or a host refused: all is undone, the action says why
+    """
+
+    name = "evacuate"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            Call(self.choose_host, event="conductor_rebuild_server"),
+            Commit(self.claim, undo=self.release),
+            Call(self.bind_ports, undo=self.bind_back),
+            OnHost(self.build, undo=self.discard, event="compute_rebuild_instance"),
+            OnHost(self.power_off),
+            PointOfNoReturn("the guest is there"),
+            OnHost(self.clean_up),
+            Commit(self.settle),
+        )
+
+    def build(self, conn: Connection, task: Task) -> HostStep:
+        """Have the new host make disks and guest. Again: what is there is kept."""
+        instances.change(conn, task.instance_uuid, task_state=TaskState.REBUILD_SPAWNING)
+        migrations.change(conn, _params(task).migration, status=MigrationStatus.MIGRATING)
+        instance = self._ground.instance(conn, task)
+        bound = task.result("bind_ports", tuple[VirtualInterface, ...])
+        return self._ground.order(
+            conn, "build",
+            msgspec.structs.replace(
+                instance, vifs=rebound(instance.vifs, bound), admin_password=task.secret
+            ),
+            host=claimed_by(task).candidate.host,
+            deadline_s=self._ground.limits.build_timeout_s,
+        )  # fmt: skip
+
+    def power_off(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have it off where it was, or where that was asked for. Again: it stays off."""
+        if _params(task).is_running:
+            return None
+        return self._ground.order(
+            conn, "power_off", self._ground.instance(conn, task),
+            host=claimed_by(task).candidate.host,
+            deadline_s=self._ground.limits.operation_timeout_s, grace_s=0,
+        )  # fmt: skip
+
+    def clean_up(self, conn: Connection, task: Task) -> HostStep:
+        """Have the old host remove what it has, once it is back. Again: nothing left is fine."""
+        return self._ground.order(
+            conn, "destroy", self._ground.instance(conn, task), host=_params(task).source_host,
+            deadline_s=self._ground.limits.operation_timeout_s, owable=True,
+        )  # fmt: skip
+
+    def settle(self, conn: Connection, task: Task) -> None:
+        """Show it where it is. Again: cannot be, its commit is also its record."""
+        params, claimed = _params(task), claimed_by(task)
+        instance = self._ground.instance(conn, task)
+        freed = claims.release(conn, task.instance_uuid)
+        claims.hand_over(conn, params.migration, to=task.instance_uuid)
+        bound = task.result("bind_ports", tuple[VirtualInterface, ...])
+        instances.change(
+            conn, task.instance_uuid,
+            host=claimed.candidate.host, node=claimed.candidate.node,
+            launched_on=claimed.candidate.host, availability_zone=claimed.zone,
+            vm_state=VmState.ACTIVE if params.is_running else VmState.STOPPED, task_state=None,
+            power_state=PowerState.RUNNING if params.is_running else PowerState.SHUTDOWN,
+            vifs=rebound(instance.vifs, bound) or instance.vifs,
+            launched_at=self._ground.clock.now(),
+        )  # fmt: skip
+        migrations.change(conn, params.migration, status=MigrationStatus.DONE)
+        task.after(lambda: self._ground.hosts_changed(freed))
+
+
+def _params(task: Task) -> MoveParams:
+    return msgspec.convert(task.params, MoveParams)
