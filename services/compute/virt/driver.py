@@ -253,6 +253,7 @@ class Driver(ABC):
     ) -> PowerState:
         """Use the disks that were set aside again, and `start` the guest or leave it off.
 
+        What `receive` made of them on this host is removed.
         Again: a guest that has its disks keeps them. Raises: DomainNotFound, NotSupported.
         """
         raise lacks("move guests")

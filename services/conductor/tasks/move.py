@@ -123,8 +123,14 @@ class ColdMove(Placing):
             from_host=params.source_host, start=params.is_running,
         )  # fmt: skip
 
-    def discard(self, conn: Connection, task: Task) -> HostStep:
-        """Have the new host remove what it made. Again: nothing left to remove is fine."""
+    def discard(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the new host remove what it made. Again: nothing left to remove is fine.
+
+        Where that is the old one, taking back does it: a removal that came late would hit the
+        guest that is back.
+        """
+        if claimed_by(task).candidate.host == _params(task).source_host:
+            return None
         return self.destroy(conn, task)
 
     def finish(self, conn: Connection, task: Task) -> None:
@@ -260,9 +266,14 @@ class RevertResize(Settling):
             Commit(self.settle),
         )
 
-    def discard(self, conn: Connection, task: Task) -> HostStep:
-        """Have the new host remove guest and disks. Again: nothing left to remove is fine."""
+    def discard(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the new host remove guest and disks, where it is not the old one.
+
+        Again: nothing left to remove is fine.
+        """
         migration = self._migration(conn, task)
+        if migration.dest_host == migration.source_host:
+            return None
         return self._ground.order(
             conn, "destroy", self._ground.instance(conn, task), host=str(migration.dest_host),
             deadline_s=self._ground.limits.operation_timeout_s, owable=True,
