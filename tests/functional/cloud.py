@@ -88,6 +88,7 @@ class Cloud:
             health_port = {ports["conductor"]}
             lease_s = 3
             sweep_interval_s = 1
+            chores_interval_s = 2
             resend_after_s = 1
             host_down_after_s = 8
             build_timeout_s = 30
