@@ -89,7 +89,7 @@ class Query:
     """A query string. Values are lists of texts; `single` gives the last of each.
 
     `strict_since`: from when unknown keys are refused instead of dropped (None: never).
-    `once_since`: from when a key may be there once only.
+    `once_since`: from when a key may be there once only; those of `once` always.
     """
 
     def __init__(
@@ -100,11 +100,14 @@ class Query:
         strict_since: str | None = f"2.{_STRICT_QUERIES}",
         pattern: tuple[str, Type] | None = None,
         once_since: str | None = None,
+        once: Sequence[Field] = (),
     ) -> None:
         self.name = name
         self._fields = tuple(
             Field(f.name, _values(f.type, once_since), f.since, f.until, required=False)
             for f in fields
+        ) + tuple(
+            Field(f.name, Array(f.type, most=1), f.since, f.until, required=False) for f in once
         )
         self._strict = Span.between(strict_since, None) if strict_since else None
         self._pattern = (pattern[0], Array(pattern[1])) if pattern else None

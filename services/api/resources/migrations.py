@@ -16,7 +16,7 @@ from common.objects.migration import (
 from common.rpc.conductor.moves import Moves
 from services.api.actions import Act, Actions
 from services.api.call import ApiCall
-from services.api.declare.request import ANY_QUERY, Query
+from services.api.declare.request import ANY_QUERY, LIMIT, Query
 from services.api.declare.types import (
     DATE_TIME,
     INTEGER,
@@ -28,7 +28,6 @@ from services.api.declare.types import (
     Plain,
     Record,
     enum,
-    integer,
 )
 from services.api.declare.view import ABSENT, Listing, One, Shown, View
 from services.api.resources.servers import bodies
@@ -133,15 +132,19 @@ SERVER_MIGRATION = View("server-migration", [
     Shown("project_id", TEXT, _of("project_id"), since="2.80"),
 ])  # fmt: skip
 _INTERESTING = ("hidden", "host", "instance_uuid", "source_compute", "status", "migration_type")
-LIST = Query("migration-list", [
-    *(Field(name, TEXT) for name in _INTERESTING),
-    Field("limit", integer(0, texts=True, pattern="^[0-9]*$"), since="2.59"),
-    Field("marker", TEXT, since="2.59"),
-    Field("changes-since", DATE_TIME, since="2.59"),
-    Field("changes-before", DATE_TIME, since="2.66"),
-    Field("user_id", TEXT, since="2.80"),
-    Field("project_id", TEXT, since="2.80"),
-], strict_since="2.59")  # fmt: skip
+LIST = Query(
+    "migration-list",
+    [Field(name, TEXT) for name in _INTERESTING],
+    once=[
+        Field("limit", LIMIT, since="2.59"),
+        Field("marker", TEXT, since="2.59"),
+        Field("changes-since", DATE_TIME, since="2.59"),
+        Field("changes-before", DATE_TIME, since="2.66"),
+        Field("user_id", TEXT, since="2.80"),
+        Field("project_id", TEXT, since="2.80"),
+    ],
+    strict_since="2.59",
+)
 
 
 class Migrations:

@@ -110,7 +110,7 @@ def test_schemas_of_requests_are_those_of_the_contract(served, part, normal):
         declared = operation.body if part == "request" else operation.query
         for version in operations.turning_points(contract_):
             wanted = operations.schema(contract_, part, version)
-            if key[2] == "unlock" and version >= 73:
+            if (key[2] == "unlock" and version >= 73) or (key[2] == "migrate" and version < 56):
                 continue  # looks at nothing but the action's name; the contract has no schema
             assert (declared is None) == (wanted is None), (key, version)
             if declared is not None and wanted is not None:
