@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from deploy.bringup import guest_image, packages, passwords, preflight, settings, virtual_env
 from deploy.bringup.cloud import Cloud, passwords_file, settings_file
@@ -189,6 +190,13 @@ def _offer(cloud: Cloud, progress: Progress) -> None:
         )  # fmt: skip
 
 
+def _key_hint() -> str:
+    """How to make the key that the next line needs; nothing where there is one."""
+    if (Path.home() / ".ssh" / "id_ed25519.pub").exists():
+        return ""
+    return "    ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519\n"
+
+
 def what_next(cloud: Cloud) -> str:
     """What to type now."""
     paths = cloud.paths
@@ -199,6 +207,7 @@ def what_next(cloud: Cloud) -> str:
         "\nThe cloud is up. Next:\n\n"
         f"    export PATH={paths.venv}/bin:$PATH\n"
         f"    export OS_CLIENT_CONFIG_FILE={paths.clouds_yaml} OS_CLOUD=kilonova\n"
+        f"{_key_hint()}"
         "    openstack keypair create --public-key ~/.ssh/id_ed25519.pub mine\n"
         "    openstack server create --flavor m1.nano --image guest --network private \\\n"
         "        --key-name mine --wait first\n"
