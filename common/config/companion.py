@@ -86,6 +86,12 @@ OPTS = [
         help="Whether networks are made real with bridges, nftables and dnsmasq, which needs root. "
         "Without, they are only stored: enough for hosts that are not real.",
     ),
+    cfg.BoolOpt(
+        "tell_compute",
+        default=True,
+        help="Whether the compute service in the catalogue is told what happens to the ports of "
+        "its instances. Without, it learns of changes when it looks by itself.",
+    ),
     cfg.StrOpt(
         "network_namespace",
         default="",

@@ -92,6 +92,15 @@ OPTS = [
         help="How many hosts are tried for an instance before it ends in ERROR.",
     ),
     cfg.IntOpt(
+        "neighbour_patience_s",
+        default=60,
+        min=1,
+        max=3600,
+        help="Seconds for which an operation waits for a scheduler, image, network or volume "
+        "service that does not answer, and as long again to undo what it had begun. Raise it where "
+        "those restart slowly; users wait that long for an error.",
+    ),
+    cfg.IntOpt(
         "chores_interval_s",
         default=60,
         min=1,

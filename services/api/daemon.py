@@ -27,6 +27,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.policy import Policy
     from common.presence import Presence
     from common.rpc.conductor.catalog import Catalog
+    from common.rpc.conductor.external_events import ExternalEvents
     from common.rpc.conductor.guest import Guest
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.idempotency import Idempotency
@@ -60,6 +61,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         power=Power.client(bus),
         guest=Guest.client(bus),
         interfaces=Interfaces.client(bus),
+        external_events=ExternalEvents.client(bus),
         state=State.client(bus),
         repair=Repair.client(bus),
         snapshots=Snapshots.client(bus),

@@ -9,6 +9,7 @@ from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
 from common.rpc.conductor.catalog import Catalog
+from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.idempotency import Idempotency
@@ -29,6 +30,7 @@ from services.api.network_gateway import NetworkGateway
 from services.api.resources import (
     availability_zones,
     extensions,
+    external_events,
     flavors,
     floating_ips,
     hypervisors,
@@ -65,6 +67,7 @@ class Parts:
     power: Power
     guest: Guest
     interfaces: Interfaces
+    external_events: ExternalEvents
     state: State
     repair: Repair
     snapshots: Snapshots
@@ -102,6 +105,10 @@ def routes(parts: Parts) -> list[Route]:
         *_hosts(parts.hosts),
         *_proxies(parts),
         Route("/os-migrations", migrations.Migrations(parts.moves)),
+        Route(
+            "/os-server-external-events",
+            external_events.ServerExternalEvents(parts.external_events),
+        ),
         Route("/kilonova/tasks", journal.TaskList(parts.tasks)),
         Route("/kilonova/tasks/{task_id}", journal.TaskById(parts.tasks)),
         Route("/kilonova/status", journal.Status(parts.hosts)),

@@ -13,6 +13,7 @@ from services.companion.identity import routes as identity
 from services.companion.identity.callers import Callers
 from services.companion.image import routes as image
 from services.companion.network import routes as network
+from services.companion.network.events import ComputeApi, ComputeEvents
 from services.companion.network.plane.keeper import Plane, make_plane
 from services.companion.settings import Settings
 from services.companion.store.engine import Store
@@ -29,9 +30,11 @@ class Companion:
     app: falcon.App[Any, Any]
     store: Store
     plane: Plane
+    events: ComputeEvents
 
     def stop(self) -> None:
-        """Stop the data plane's thread and close the store; networks stay as they are."""
+        """Stop the threads and close the store; networks stay as they are."""
+        self.events.stop()
         self.plane.stop()
         self.store.close()
 
@@ -76,9 +79,10 @@ def make_companion(settings: Settings, clock: Clock | None = None) -> Companion:
     app.add_route("/healthz", Health(plane.problems))
     identity.install(app, store, clock, settings)
     image.install(app, store, clock, settings)
-    network.install(app, store, clock, settings, plane)
+    events = ComputeEvents(ComputeApi(store, clock) if settings.tell_compute else None)
+    network.install(app, store, clock, settings, plane, events)
     plane.start()
-    return Companion(app, store, plane)
+    return Companion(app, store, plane, events)
 
 
 def make_app(settings: Settings, clock: Clock | None = None) -> falcon.App[Any, Any]:

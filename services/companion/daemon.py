@@ -125,6 +125,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         password_cost=options.password_cost,
         max_image_bytes=options.max_image_mib << 20,
         network_mtu=options.network_mtu,
+        tell_compute=options.tell_compute,
         plane=_plane_settings(conf) if options.data_plane else None,
     )
 

@@ -31,7 +31,10 @@ class Passwords:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the HTTP application needs. `plane` None: networks are only stored."""
+    """Everything the HTTP application needs. `plane` None: networks are only stored.
+
+    `tell_compute`: whether the compute service is told what happens to its ports.
+    """
 
     data_path: Path
     public_url: str = ""
@@ -40,6 +43,7 @@ class Settings:
     max_image_bytes: int = 1 << 40
     network_mtu: int = 1500
     plane: PlaneSettings | None = None
+    tell_compute: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from common.rpc.transport import Bus
 from services.conductor.accept.admission import Admission
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
+from services.conductor.accept.external_events import AcceptExternalEvents
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.interfaces import AcceptInterfaces
 from services.conductor.accept.moves import AcceptMoves
@@ -46,6 +47,7 @@ from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
 from services.conductor.deltas import Deltas
 from services.conductor.endpoint.catalog import CatalogEndpoint
+from services.conductor.endpoint.external_events import ExternalEventsEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.idempotency import IdempotencyEndpoint
@@ -155,7 +157,7 @@ class ConductorDaemon:
         self._runner = Runner(self._database, lease, threads=options.workers)
         self._engine = Engine(
             self._database,
-            Stepper(flows, clock=clock, rng=rng, patience=Patience()),
+            Stepper(flows, clock=clock, rng=rng, patience=patience(conf)),
             Messenger(self._bus),
             lease,
             CrashPoints(
@@ -184,6 +186,7 @@ class ConductorDaemon:
             self._database, self._engine, self._runner,
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
         )  # fmt: skip
+        interfaces = AcceptInterfaces(admission, ground.ports)
         delete = AcceptDelete(admission, quota, reclaim_after_s=options.reclaim_instance_interval_s)
         idempotency = IdempotencyEndpoint(self._database)
         shelving = AcceptShelving(
@@ -212,6 +215,15 @@ class ConductorDaemon:
             lambda server: Compute.client(self._bus, server),
             down_after_s=options.host_down_after_s,
         )
+        events = AcceptExternalEvents(
+            self._database,
+            {
+                "network-changed": interfaces.port_changed,
+                "network-vif-deleted": interfaces.port_deleted,
+            },
+            later=self._runner.do,
+            down_after_s=options.host_down_after_s,
+        )
         servers = ServersEndpoint(
             self._database, create, delete, quota,
             computes=computes,
@@ -223,7 +235,8 @@ class ConductorDaemon:
             PowerEndpoint(AcceptPower(admission)),
             GuestEndpoint(AcceptGuest(admission)),
             StateEndpoint(AcceptState(admission)),
-            InterfacesEndpoint(AcceptInterfaces(admission, ground.ports)),
+            InterfacesEndpoint(interfaces),
+            ExternalEventsEndpoint(events),
             ShelvingEndpoint(shelving),
             MovesEndpoint(
                 self._database, moves,
@@ -339,6 +352,12 @@ def limits(conf: cfg.ConfigOpts) -> Limits:
         build_attempts=options.build_attempts,
         down_after_s=options.host_down_after_s,
     )
+
+
+def patience(conf: cfg.ConfigOpts) -> Patience:
+    """How long neighbours are waited for, from `[conductor]`."""
+    wait_s = conf.conductor.neighbour_patience_s
+    return Patience(forward_s=wait_s, undo_s=wait_s)
 
 
 def main() -> int:

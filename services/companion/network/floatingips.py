@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.engine import Connection
 
+from common.clock import Clock
 from services.companion.identity.callers import Caller
 from services.companion.network import fixed_ips
+from services.companion.network.events import CHANGED, ComputeEvents
+from services.companion.network.plane.keeper import Plane
 from services.companion.network.resource import (
     DESCRIPTION,
     PROJECT,
@@ -18,6 +21,7 @@ from services.companion.network.resource import (
 )
 from services.companion.network.routers import external_network, router_of, service_port
 from services.companion.store import tables
+from services.companion.store.engine import Store
 from services.companion.web import fields
 from services.companion.web.faults import Fault
 from services.companion.web.fields import Field, nullable, text
@@ -41,6 +45,10 @@ class FloatingIps(Resource):
         Field("fixed_ip_address", nullable(fields.address), default=None),
         Field("dns_name", text(0)), Field("dns_domain", text(0)),
     )  # fmt: skip
+
+    def __init__(self, store: Store, clock: Clock, plane: Plane, events: ComputeEvents) -> None:
+        super().__init__(store, clock, plane)
+        self._events = events
 
     def show_all(self, conn: Connection, rows: Sequence[Row], caller: Caller) -> list[Row]:
         """Floating IPs; ACTIVE while they stand for a port."""
@@ -76,6 +84,7 @@ class FloatingIps(Resource):
         row |= {"owner_port_id": owner["id"], "floating_ip_address": given[0]["ip_address"]}
         self._point(conn, caller, row, row)
         insert_row(conn, self.table, row)
+        self._tell(conn, row["port_id"])
 
     def change(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
         """Another port, or none."""
@@ -83,10 +92,20 @@ class FloatingIps(Resource):
             merged = {**row, "fixed_ip_address": None, **values}
             self._point(conn, caller, merged, values)
         update_row(conn, self.table, row["id"], values)
+        for port_id in {row["port_id"], values.get("port_id", row["port_id"])}:
+            self._tell(conn, port_id)
 
     def remove(self, conn: Connection, caller: Caller, row: Row) -> None:
         """The address is free again."""
+        self._tell(conn, row["port_id"])
         conn.execute(delete(tables.ports).where(_p.id == row["owner_port_id"]))
+
+    def _tell(self, conn: Connection, port_id: str | None) -> None:
+        """The server behind a port has one address more or less."""
+        wanted = select(_p.id, _p.device_id, _p.device_owner).where(_p.id == port_id)
+        port = conn.execute(wanted).mappings().one_or_none()
+        if port is not None:
+            self._events.tell(CHANGED, dict(port))
 
     def _point(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
         """Set `fixed_ip_address` of `values` to the address that `row` shall stand for."""

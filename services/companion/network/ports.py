@@ -10,8 +10,17 @@ from sqlalchemy import ColumnElement, delete, false, insert, or_, select, true
 from sqlalchemy import exc as sa
 from sqlalchemy.engine import Connection
 
+from common.clock import Clock
 from services.companion.identity.callers import Caller
 from services.companion.network import bindings, fixed_ips, networks, security_groups
+from services.companion.network.events import (
+    CHANGED,
+    DELETED,
+    PLUGGED,
+    UNPLUGGED,
+    ComputeEvents,
+)
+from services.companion.network.plane.keeper import Plane
 from services.companion.network.resource import (
     DESCRIPTION,
     NAME,
@@ -21,12 +30,14 @@ from services.companion.network.resource import (
     update_row,
 )
 from services.companion.store import tables
+from services.companion.store.engine import Store
 from services.companion.web import fields
 from services.companion.web.faults import Fault
 from services.companion.web.fields import Field, flag, list_of, mapping, nullable, text
 
 _MAC_PREFIX = (0xFA, 0x16, 0x3E)
 _MAC_TRIES = 16
+_WHAT_SERVERS_SHOW = frozenset(("fixed_ips", "security_groups", "mac_address"))
 _p = tables.ports.c
 
 
@@ -76,6 +87,10 @@ class Ports(Resource):
         "mac_address": lambda values: _p.mac_address.in_([v.lower() for v in values]),
     }
 
+    def __init__(self, store: Store, clock: Clock, plane: Plane, events: ComputeEvents) -> None:
+        super().__init__(store, clock, plane)
+        self._events = events
+
     def show_all(self, conn: Connection, rows: Sequence[Row], caller: Caller) -> list[Row]:
         """Ports with addresses, groups and their active binding."""
         ids = [row["id"] for row in rows]
@@ -111,6 +126,7 @@ class Ports(Resource):
         self._set_groups(conn, caller, row, row.get("security_groups"))
         if row["binding:host_id"]:
             bindings.bind(conn, row, row["binding:host_id"], row["binding:profile"] or {})
+            self._events.tell(PLUGGED, row)
 
     def change(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
         """A changed port."""
@@ -128,7 +144,13 @@ class Ports(Resource):
             if "security_groups" in values or not merged["port_security_enabled"]:
                 self._set_groups(conn, caller, merged, groups)
         if "binding:host_id" in values or "binding:profile" in values:
+            was_bound = bool(bindings.active(conn, [row["id"]]))
             _rebind(conn, merged, values)
+            is_bound = bool(bindings.active(conn, [row["id"]]))
+            if was_bound != is_bound:
+                self._events.tell(*((PLUGGED, merged) if is_bound else (UNPLUGGED, row)))
+        if values.keys() & _WHAT_SERVERS_SHOW:
+            self._events.tell(CHANGED, merged)
 
     def remove(self, conn: Connection, caller: Caller, row: Row) -> None:
         """No port; its addresses are free."""
@@ -140,6 +162,7 @@ class Ports(Resource):
                 kind="ServicePortInUse",
             )
         conn.execute(delete(self.table).where(_p.id == row["id"]))
+        self._events.tell(DELETED, row)
 
     def visible(self, caller: Caller) -> ColumnElement[bool]:
         """The own project's, and those on the own networks."""

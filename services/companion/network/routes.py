@@ -8,6 +8,7 @@ import falcon
 from common.clock import Clock
 from services.companion.network.bindings import PortBindings
 from services.companion.network.documents import Extensions, NetworkVersions
+from services.companion.network.events import ComputeEvents
 from services.companion.network.floatingips import FloatingIps
 from services.companion.network.networks import Networks
 from services.companion.network.plane.keeper import Plane
@@ -22,7 +23,12 @@ from services.companion.store.engine import Store
 
 
 def install(
-    app: falcon.App[Any, Any], store: Store, clock: Clock, settings: Settings, plane: Plane
+    app: falcon.App[Any, Any],
+    store: Store,
+    clock: Clock,
+    settings: Settings,
+    plane: Plane,
+    events: ComputeEvents,
 ) -> None:
     """Serve the Network API below /network."""
     versions, extensions, quotas = NetworkVersions(), Extensions(), Quotas(store)
@@ -39,9 +45,9 @@ def install(
     resources = {
         "networks": Networks(store, clock, plane, settings.network_mtu),
         "subnets": Subnets(store, clock, plane),
-        "ports": Ports(store, clock, plane),
+        "ports": Ports(store, clock, plane, events),
         "routers": routers,
-        "floatingips": FloatingIps(store, clock, plane),
+        "floatingips": FloatingIps(store, clock, plane, events),
         "security-groups": SecurityGroups(store, clock, plane),
         "security-group-rules": SecurityGroupRules(store, clock, plane),
     }

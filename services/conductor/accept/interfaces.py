@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from common.context import RequestContext
+from common.context import RequestContext, service_context
 from common.errors import PortNotFound
+from common.objects.external_event import ExternalEvent
 from common.objects.instance import Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.states import VmState
 from services.conductor.accept.admission import Admission, Operation
 from services.conductor.accept.checks import check
-from services.conductor.db import instances, task_ends
+from services.conductor.db import instances, journal, task_ends
 from services.conductor.tasks.ground import NETWORKS_KEY, Ports, has_networks
 from services.conductor.tasks.interfaces import AttachInterface, AttachParams, DetachInterface
 
@@ -106,6 +107,25 @@ class AcceptInterfaces:
         self._begin(ctx, instance, "remove_fixed_ip", action="removeFixedIp")
         self._ports.remove_fixed_ip(instance, address)
         self.refresh(ctx, instance)
+
+    # --- what the network service tells ---
+
+    def port_changed(self, event: ExternalEvent) -> None:
+        """Something of a port is another: read all anew. Raises: Unavailable."""
+        self.refresh(service_context(), event.server_uuid)
+
+    def port_deleted(self, event: ExternalEvent) -> None:
+        """Somebody deleted a port under its instance: take the device from the guest.
+
+        While a task runs, the deletion may be its own doing, and the instance is left to it.
+        Raises: InstanceInvalidState (it keeps the device until it is detached).
+        """
+        with self._admission.begin() as conn:
+            found = self._admission.find(conn, service_context(), event.server_uuid)
+            is_known = any(vif.port_id == event.tag for vif in found.vifs)
+            if not is_known or journal.unfinished(conn, event.server_uuid):
+                return
+        self.detach(service_context(), event.server_uuid, str(event.tag))
 
     def _begin(self, ctx: RequestContext, instance: str, operation: str, *, action: str) -> None:
         with self._admission.begin() as conn:

@@ -62,11 +62,12 @@ class Outcome:
 class Patience:
     """Seconds for which a step that fails for want of somebody is tried again.
 
-    `undo_s` holds for undos, and for steps behind a point of no return.
+    `undo_s` holds for undos, `beyond_return_s` for steps behind a point of no return.
     """
 
-    forward_s: float = 120.0
-    undo_s: float = 300.0
+    forward_s: float = 60.0
+    undo_s: float = 60.0
+    beyond_return_s: float = 300.0
     first_pause_s: float = 0.5
 
 
@@ -287,7 +288,7 @@ class Stepper:
         stubborn = task.direction is Direction.UNDO or self.is_beyond_return(task)
         task.attempt += 1
         if isinstance(error, Unavailable):
-            window_s = self._patience.undo_s if stubborn else self._patience.forward_s
+            window_s = self._window_s(task)
             started_at = task.step_started_at or self._clock.now()
             if (self._clock.now() - started_at).total_seconds() > window_s:
                 return False
@@ -296,6 +297,13 @@ class Stepper:
         pause_s = min(self._patience.first_pause_s * 2 ** (task.attempt - 1), _LONGEST_PAUSE_S)
         move.retry_after_s = pause_s * self._rng.uniform(0.7, 1.3)
         return True
+
+    def _window_s(self, task: Task) -> float:
+        if task.direction is Direction.UNDO:
+            return self._patience.undo_s
+        if self.is_beyond_return(task):
+            return self._patience.beyond_return_s
+        return self._patience.forward_s
 
     def _end_undone(self, conn: Connection, task: Task) -> None:
         failures = task.results.get("undo_failed")

@@ -207,3 +207,34 @@ def test_a_port_takes_more_addresses_and_gives_them_back(demo, server, ask):
 
     assert (added.status_code, removed.status_code, again.status_code) == (202, 202, 400)
     assert addresses(ask) == before
+
+
+def test_what_happens_to_a_port_shows_on_its_server(demo, server, ask):
+    [port] = [demo.network.get_port(each["port_id"]) for each in interfaces(ask)]
+    [ip] = port.fixed_ips
+
+    wanted = [ip, {"subnet_id": ip["subnet_id"], "ip_address": "10.20.78.8"}]
+    demo.network.update_port(port, fixed_ips=wanted)
+    wait_until(lambda: ("fixed", "10.20.78.8") in addresses(ask), "the new address shows")
+    demo.network.delete_port(port)
+
+    wait_until(lambda: not addresses(ask), "the addresses of the port are gone")
+    actions = ask("GET", "/os-instance-actions").json()["instanceActions"]
+    assert [each["action"] for each in actions][0] == "detach_interface"
+
+
+def test_events_are_answered_one_by_one(call, server):
+    def event(**fields):
+        return {"name": "network-changed", "server_uuid": server, **fields}
+
+    def post(*events, **options):
+        return call("POST", "/os-server-external-events", json={"events": events}, **options)
+
+    nobody = "00000000-0000-0000-0000-000000000001"
+    good = post(event())
+    mixed = post(event(), event(server_uuid=nobody), event(name="volume-extended"))
+    too_new = post(event(name="volume-extended", tag="v"), version="2.50")
+
+    assert (good.status_code, mixed.status_code, too_new.status_code) == (200, 207, 400)
+    assert good.json()["events"] == [event(status="completed", code=200)]
+    assert [each["code"] for each in mixed.json()["events"]] == [200, 404, 400]

@@ -108,3 +108,25 @@ def test_a_server_boots_after_all_of_it(cloud, boot):
     server = boot().json()["server"]["id"]
 
     wait_for_status(cloud.connect("demo"), server, "ACTIVE", timeout_s=60)
+
+
+def test_a_boot_without_the_network_service_ends_in_error_in_time(make_cloud):
+    cloud = make_cloud(options="[conductor]\nneighbour_patience_s = 6\n")
+    try:
+        cloud.start()
+        cloud.seed()
+        demo = cloud.connect("demo")
+        image = next(iter(demo.image.images()))
+        network = demo.network.find_network("private")
+        cloud.kill("scheduler")  # keeps the boot from going on before the neighbour is away
+        server = demo.compute.create_server(
+            name="s", flavor_id="1", image_id=image.id, networks=[{"uuid": network.id}]
+        )
+        cloud.kill("companion")
+        cloud.start("scheduler")
+
+        found = wait_for_status(demo, server.id, "ERROR", timeout_s=40)
+
+        assert "is not available" in found.fault["message"]
+    finally:
+        cloud.remove()

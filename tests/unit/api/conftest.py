@@ -10,6 +10,7 @@ import pytest
 
 from common import config
 from common.policy import Policy
+from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
@@ -33,6 +34,7 @@ def parts() -> Parts:
         power=conductor.MemoryPower(),
         guest=Guest.client(conductor.NOBODY),
         interfaces=Interfaces.client(conductor.NOBODY),
+        external_events=ExternalEvents.client(conductor.NOBODY),
         state=State.client(conductor.NOBODY),
         repair=Repair.client(conductor.NOBODY),
         snapshots=Snapshots.client(conductor.NOBODY),
