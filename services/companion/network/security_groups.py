@@ -104,6 +104,12 @@ def _protocol(value: Any) -> str | None:
     raise BadValue(f"{fields.shown(value)} is no protocol by name or number (0 to 255).")
 
 
+def _remote_prefix(value: Any) -> str:
+    """A network; one with bits that its mask takes away is kept as given, which clients expect."""
+    network = fields.prefix(value)
+    return str(value) if "/" in str(value) else network
+
+
 class SecurityGroupRules(Resource):
     """`/v2.0/security-group-rules`."""
 
@@ -119,7 +125,7 @@ class SecurityGroupRules(Resource):
         Field("protocol", _protocol, default=None, update=False),
         Field("port_range_min", nullable(integer(0, 65535)), default=None, update=False),
         Field("port_range_max", nullable(integer(0, 65535)), default=None, update=False),
-        Field("remote_ip_prefix", nullable(fields.prefix), default=None, update=False),
+        Field("remote_ip_prefix", nullable(_remote_prefix), default=None, update=False),
         Field("remote_group_id", nullable(text(64, 1)), default=None, update=False),
         Field("remote_address_group_id", nullable(text(0)), update=False),
     )  # fmt: skip
@@ -181,7 +187,7 @@ def _check_rule(row: Row) -> None:
         if row["remote_group_id"] is not None:
             raise Fault(400, "Only remote_ip_prefix or remote_group_id may be provided.",
                         kind="SecurityGroupMultipleRemoteEntites")  # fmt: skip
-        version = ipaddress.ip_network(row["remote_ip_prefix"]).version
+        version = ipaddress.ip_network(row["remote_ip_prefix"], strict=False).version
         if f"IPv{version}" != row["ethertype"]:
             words = f"Conflicting value ethertype {row['ethertype']} for CIDR"
             raise Fault(400, words, kind="SecurityGroupRuleParameterConflict")

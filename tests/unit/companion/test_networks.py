@@ -301,6 +301,16 @@ def test_the_same_rule_twice_is_refused(cloud):
     assert error(second) == (409, "SecurityGroupRuleExists")
 
 
+def test_a_rules_network_comes_back_as_it_was_given(cloud):
+    group = create(cloud, "security-groups", name="web")
+    rule = {"security_group_id": group["id"], "direction": "ingress",
+            "remote_ip_prefix": "10.2.3.124/24"}  # fmt: skip
+
+    made = cloud.post(f"{V2}/security-group-rules", {"security_group_rule": rule})
+
+    assert made.json["security_group_rule"]["remote_ip_prefix"] == "10.2.3.124/24"
+
+
 @pytest.mark.parametrize("rule", [
     {"direction": "sideways"}, {"protocol": "carrier-pigeon"}, {"protocol": 256},
     {"protocol": "tcp", "port_range_min": 9, "port_range_max": 5}, {"port_range_min": 80},

@@ -8,6 +8,7 @@ destination what may enter. What belongs to no known port is dropped. nft matche
 so rules may be there before a tap is.
 """
 
+import ipaddress
 from collections.abc import Container, Iterable, Sequence
 
 from services.companion.network import names
@@ -186,7 +187,8 @@ def _rules(port: Port, direction: str) -> list[str]:
 def _rule(rule: Rule, side: str) -> str:
     words = ["meta nfproto ipv4"]
     if rule.remote_prefix and not rule.remote_prefix.endswith("/0"):
-        words.append(f"ip {side} {rule.remote_prefix}")
+        # kept as it was given, with bits that the mask takes away
+        words.append(f"ip {side} {ipaddress.ip_network(rule.remote_prefix, strict=False)}")
     if rule.remote_group:
         words.append(f"ip {side} @{_group(rule.remote_group)}")
     number = protocol_number(rule.protocol)
