@@ -290,6 +290,18 @@ class AggregateNotFound(NotFound):
     message = "Aggregate {aggregate} could not be found."
 
 
+class AggregateNameExists(Conflict):
+    message = "Aggregate {name} already exists."
+
+
+class AggregateHostExists(Conflict):
+    message = "Aggregate {aggregate} already has host {host}."
+
+
+class AggregateHostNotFound(NotFound):
+    message = "Aggregate {aggregate} has no host {host}."
+
+
 # --- the bus, the journal and the hypervisor ---------------------------------------------------
 
 

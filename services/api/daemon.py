@@ -26,6 +26,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.clock import SystemClock
     from common.policy import Policy
     from common.presence import Presence
+    from common.rpc.conductor.aggregates import Aggregates
     from common.rpc.conductor.catalog import Catalog
     from common.rpc.conductor.external_events import ExternalEvents
     from common.rpc.conductor.guest import Guest
@@ -69,6 +70,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         moves=Moves.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
+        aggregates=Aggregates.client(bus),
         quotas=Quotas.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),

@@ -8,6 +8,7 @@ from typing import Any
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
+from common.rpc.conductor.aggregates import Aggregates
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
@@ -28,6 +29,7 @@ from services.api.actions import Actions
 from services.api.lookups import Lookups
 from services.api.network_gateway import NetworkGateway
 from services.api.resources import (
+    aggregates,
     availability_zones,
     extensions,
     external_events,
@@ -75,6 +77,7 @@ class Parts:
     moves: Moves
     catalog: Catalog
     hosts: Hosts
+    aggregates: Aggregates
     quotas: Quotas
     tasks: Tasks
     idempotency: Idempotency
@@ -103,6 +106,7 @@ def routes(parts: Parts) -> list[Route]:
         *_flavors(parts.catalog),
         *_projects(parts),
         *_hosts(parts.hosts),
+        *_aggregates(parts.aggregates),
         *_proxies(parts),
         Route("/os-migrations", migrations.Migrations(parts.moves)),
         Route(
@@ -206,6 +210,14 @@ def _hosts(hosts: Hosts) -> Iterator[Route]:
     yield Route("/os-hypervisors/{hypervisor_id}/servers", one, "servers")
     yield Route("/os-availability-zone", zones)
     yield Route("/os-availability-zone/detail", zones, "detail")
+
+
+def _aggregates(of_conductor: Aggregates) -> Iterator[Route]:
+    one = "/os-aggregates/{aggregate_id}"
+    yield Route("/os-aggregates", aggregates.Aggregates(of_conductor))
+    yield Route(one, aggregates.AggregateById(of_conductor))
+    actions = aggregates.AggregateActions(of_conductor)
+    yield Route(f"{one}/action", Actions(actions.table()))
 
 
 def _proxies(parts: Parts) -> Iterator[Route]:

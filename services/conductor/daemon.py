@@ -46,6 +46,7 @@ from services.conductor.db import journal, revisions, services
 from services.conductor.db.engine import Database
 from services.conductor.db.journal import Lease
 from services.conductor.deltas import Deltas
+from services.conductor.endpoint.aggregates import AggregatesEndpoint
 from services.conductor.endpoint.catalog import CatalogEndpoint
 from services.conductor.endpoint.external_events import ExternalEventsEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
@@ -250,6 +251,7 @@ class ConductorDaemon:
                 control_of=lambda server: Control.client(self._bus, server),
                 down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
             ),
+            AggregatesEndpoint(self._database, self._deltas, new_uuid=new_uuid),
             MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
             QuotasEndpoint(self._database, quota),
             ReportsEndpoint(self._database, self._engine),

@@ -9,14 +9,6 @@ from tests.conformance.operations import Key
 _NOT_BUILT = "not built yet"
 
 ANSWERS: dict[Key, str] = {
-    ("GET", "/os-aggregates", None): _NOT_BUILT,
-    ("POST", "/os-aggregates", None): _NOT_BUILT,
-    ("GET", "/os-aggregates/{id}", None): _NOT_BUILT,
-    ("PUT", "/os-aggregates/{id}", None): _NOT_BUILT,
-    ("DELETE", "/os-aggregates/{id}", None): _NOT_BUILT,
-    ("POST", "/os-aggregates/{id}/action", "add_host"): _NOT_BUILT,
-    ("POST", "/os-aggregates/{id}/action", "remove_host"): _NOT_BUILT,
-    ("POST", "/os-aggregates/{id}/action", "set_metadata"): _NOT_BUILT,
     ("POST", "/os-aggregates/{id}/images", None): _NOT_BUILT,
     ("POST", "/os-assisted-volume-snapshots", None): _NOT_BUILT,
     ("DELETE", "/os-assisted-volume-snapshots/{id}", None): _NOT_BUILT,

@@ -10,6 +10,7 @@ import pytest
 
 from common import config
 from common.policy import Policy
+from common.rpc.conductor.aggregates import Aggregates
 from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.idempotency import Idempotency
@@ -42,6 +43,7 @@ def parts() -> Parts:
         moves=Moves.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
+        aggregates=Aggregates.client(conductor.NOBODY),
         quotas=conductor.MemoryQuotas(),
         tasks=conductor.MemoryTasks(),
         idempotency=Idempotency.client(conductor.NOBODY),
