@@ -38,10 +38,13 @@ CREATE = Body("aggregate-create", key="aggregate", fields=[
     Field("name", NAME),
     Field(_ZONE_KEY, _ZONE, required=False),
 ])  # fmt: skip
-UPDATE = Body("aggregate-update", key="aggregate", least=1, fields=[
+_CHANGES = Record([
     Field("name", string(1, 255, form="name_with_leading_trailing_spaces"), required=False),
     Field(_ZONE_KEY, _ZONE, required=False),
-])  # fmt: skip
+]).schema(1)  # fmt: skip
+UPDATE = Body.of("aggregate-update", "aggregate", Plain({
+    **_CHANGES, "anyOf": [{"required": ["name"]}, {"required": [_ZONE_KEY]}],
+}))  # fmt: skip
 ADD_HOST = Body.of("aggregate-add-host", "add_host", _HOST)
 REMOVE_HOST = Body.of("aggregate-remove-host", "remove_host", _HOST)
 SET_METADATA = Body.of("aggregate-set-metadata", "set_metadata", Record([
