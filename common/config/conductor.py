@@ -77,6 +77,14 @@ OPTS = [
         "service. Raise it for large disks or a slow image service.",
     ),
     cfg.IntOpt(
+        "live_migration_timeout_s",
+        default=3600,
+        min=5,
+        max=604800,
+        help="Seconds a running guest has to get to another host; it is given up then and stays "
+        "where it is. Raise it for guests with much memory or disk behind a slow network.",
+    ),
+    cfg.IntOpt(
         "power_off_grace_s",
         default=60,
         min=0,

@@ -350,6 +350,7 @@ def limits(conf: cfg.ConfigOpts) -> Limits:
         build_timeout_s=options.build_timeout_s,
         operation_timeout_s=options.operation_timeout_s,
         snapshot_timeout_s=options.snapshot_timeout_s,
+        live_migration_timeout_s=options.live_migration_timeout_s,
         power_off_grace_s=options.power_off_grace_s,
         build_attempts=options.build_attempts,
         down_after_s=options.host_down_after_s,

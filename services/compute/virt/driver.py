@@ -90,7 +90,10 @@ class Driver(ABC):
 
     @abstractmethod
     def destroy(self, instance: Instance) -> None:
-        """Remove the guest, at once, and its disks. Again: nothing left to remove is fine."""
+        """Remove the guest, at once, and its disks, with those that were set aside.
+
+        Again: nothing left to remove is fine.
+        """
 
     @abstractmethod
     def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:

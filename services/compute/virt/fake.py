@@ -235,7 +235,9 @@ class FakeDriver(Driver):
 
     def destroy(self, instance: Instance) -> None:
         self._director.perform("destroy", never_cancelled)
-        self._memory.put(self._host, instance.uuid, PowerState.NOSTATE)
+        for left in (instance.uuid, _aside(instance)):
+            if self._memory.get(self._host, left) is not None:
+                self._memory.put(self._host, left, PowerState.NOSTATE)
 
     def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
         return self._change("power_on", instance, PowerState.RUNNING, checkpoint)

@@ -24,7 +24,8 @@ from common.objects.migration import Migration, MigrationStatus, MigrationType
 from common.objects.service import Service
 from common.states import PowerState, TaskState, VmState
 from services.conductor.accept.admission import Admission, Operation
-from services.conductor.db import flavors, instances, migrations, services
+from services.conductor.accept.image_fit import check_fit
+from services.conductor.db import flavors, instances, journal, migrations, services
 from services.conductor.quota import Quota
 from services.conductor.tasks.evacuate import Evacuate
 from services.conductor.tasks.live_migrate import LiveMigrate, LiveMigrateParams
@@ -50,6 +51,7 @@ _REVERT = Operation(
 )
 _LIVE = Operation("live_migrate", LiveMigrate.name, TaskState.MIGRATING, action="live-migration")
 _EVACUATE = Operation("evacuate", Evacuate.name, TaskState.REBUILDING)
+_SMALLER = "Resize error: Unable to resize disk down."
 _MOST_CONFIRMED = 100  # in one round; the rest waits for the next
 
 
@@ -88,11 +90,14 @@ class AcceptMoves:
             self._quota.check_resize(
                 conn, found.project_id, found.user_id, old=found.flavor, new=flavor
             )
-            if disk_config is not None:
-                instances.change(conn, found.uuid, disk_config=disk_config)
+            changes = {} if disk_config is None else {"disk_config": disk_config}
+            counted = instances.counted_columns(found.flavor, flavor)
+            instances.change(conn, found.uuid, **counted, **changes)
             migration = self._migration(ctx, found, MigrationType.RESIZE, flavor)
             migrations.add(conn, migration)
-            excluded = () if self._same_host else (source.host,)
+            excluded = _not_back_to(conn, found)
+            if not self._same_host:
+                excluded = (source.host, *excluded)
             return self._move(found, migration, flavor, excluded_hosts=excluded)
 
         self._admission.admit(ctx, instance, _RESIZE, prepare=prepare)
@@ -107,7 +112,7 @@ class AcceptMoves:
             migrations.add(conn, migration)
             return self._move(
                 found, migration, found.flavor,
-                excluded_hosts=(source.host,), requested_host=host,
+                excluded_hosts=(source.host, *_not_back_to(conn, found)), requested_host=host,
             )  # fmt: skip
 
         self._admission.admit(ctx, instance, _MIGRATE, prepare=prepare)
@@ -159,7 +164,8 @@ class AcceptMoves:
             self._check_target(conn, found, host)
             migration = self._migration(ctx, found, MigrationType.LIVE, found.flavor)
             migrations.add(conn, migration)
-            spec = spec_of(found, excluded_hosts=(str(found.host),), requested_host=host)
+            excluded = (str(found.host), *_not_back_to(conn, found))
+            spec = spec_of(found, excluded_hosts=excluded, requested_host=host)
             return msgspec.to_builtins(  # type: ignore[no-any-return]
                 LiveMigrateParams(
                     spec=spec,
@@ -195,10 +201,15 @@ class AcceptMoves:
             is_running = not stopped and found.vm_state != VmState.STOPPED
             return self._move(
                 found, migration, found.flavor, is_running=is_running,
-                excluded_hosts=(str(found.host),), requested_host=host,
+                excluded_hosts=(str(found.host), *_not_back_to(conn, found)),
+                requested_host=host,
             )  # fmt: skip
 
         self._admission.admit(ctx, instance, _EVACUATE, prepare=prepare, secret=admin_password)
+
+    def note(self, conn: Connection, ctx: RequestContext, instance: str, *, action: str) -> None:
+        """Record what was done to a migration under way."""
+        self._admission.record(conn, ctx, instance, action=action)
 
     # --- parts ---
 
@@ -209,6 +220,8 @@ class AcceptMoves:
             migration = migrations.latest(conn, found.uuid, (MigrationStatus.FINISHED,))
             if migration is None:
                 raise Invalid("Instance has not been resized.")
+            if operation is _CONFIRM and not self._service(conn, str(migration.source_host)).is_up:
+                raise HostDown
             migrations.change(conn, migration.uuid, status=status)
             params = SettleParams(
                 migration=migration.uuid,
@@ -281,6 +294,13 @@ class AcceptMoves:
         )
 
 
+def _not_back_to(conn: Connection, found: Instance) -> tuple[str, ...]:
+    """Hosts that still have to remove what an earlier move left there: a removal that comes late
+    must not hit the instance itself.
+    """
+    return tuple(journal.owing(conn, found.uuid))
+
+
 def _other_flavor(conn: Connection, ctx: RequestContext, found: Instance, flavorid: str) -> Flavor:
     """Raises: Invalid (no such flavor, the same, or one whose disk does not hold the guest's)."""
     try:
@@ -295,5 +315,9 @@ def _other_flavor(conn: Connection, ctx: RequestContext, found: Instance, flavor
         if not flavor.root_gib and found.flavor.root_gib:
             raise Invalid("Resize to zero disk flavor is not allowed.")
         if flavor.root_gib < found.flavor.root_gib:
-            raise Invalid("Resize error: Unable to resize disk down.")
+            raise Invalid(_SMALLER)
+        if found.image is not None:
+            check_fit(found.image, flavor)
+    if flavor.ephemeral_gib < found.flavor.ephemeral_gib:
+        raise Invalid(_SMALLER)
     return flavor

@@ -169,13 +169,20 @@ def insert_new(conn: Connection, new: Iterable[Instance]) -> None:
     conn.execute(insert(instances), [_row(instance) for instance in new])
 
 
+def counted_columns(*flavors: Flavor) -> dict[str, int]:
+    """The columns that quotas count, of an instance that may end with any of `flavors`."""
+    return {
+        "vcpus": max(flavor.vcpus for flavor in flavors),
+        "memory_mib": max(flavor.memory_mib for flavor in flavors),
+    }
+
+
 def flavor_columns(flavor: Flavor) -> dict[str, Any]:
     """The columns that say which flavor an instance has."""
     return {
         "flavor": flavor,
         "flavorid": flavor.flavorid,
-        "vcpus": flavor.vcpus,
-        "memory_mib": flavor.memory_mib,
+        **counted_columns(flavor),
     }
 
 

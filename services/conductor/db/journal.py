@@ -418,6 +418,12 @@ def pending_of(conn: Connection, hosts: Sequence[str], *, most: int = 1000) -> l
     return [_decode_operation(row) for row in rows]
 
 
+def owing(conn: Connection, instance_uuid: str) -> list[str]:
+    """Hosts that still have to remove what an instance left on them."""
+    o = owed_operations.c
+    return list(conn.execute(select(o.host).where(o.instance_uuid == instance_uuid)).scalars())
+
+
 _PAY = (
     owed_operations.delete()
     .where(owed_operations.c.id == bindparam("operation_id"))

@@ -117,6 +117,7 @@ class MovesEndpoint(Moves):
                 raise Invalid(str(unknown)) from unknown
             _check_status(migration, (MigrationStatus.RUNNING,), "force complete")
             compute = self._computes.on(conn, str(migration.source_host))
+            self._accept.note(conn, ctx, instance, action="live_migration_force_complete")
         compute.complete_live(ctx, str(migration.source_host), instance)
 
     def abort_migration(
@@ -129,6 +130,7 @@ class MovesEndpoint(Moves):
             _check_status(migration, allowed, "abort live migration")
             host = str(migration.source_host)
             compute = self._computes.on(conn, host)
+            self._accept.note(conn, ctx, instance, action="live_migration_cancel")
             operations = [
                 task.operation_id for task in journal.unfinished(conn, instance)
                 if task.operation_id is not None

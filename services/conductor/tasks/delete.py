@@ -14,7 +14,7 @@ from services.conductor.tasks.ground import Ground
 # Moves that may have left something on both hosts.
 _UNSETTLED = (
     MigrationStatus.FINISHED, MigrationStatus.CONFIRMING, MigrationStatus.REVERTING,
-    MigrationStatus.ERROR,
+    MigrationStatus.ERROR, MigrationStatus.CANCELLED,
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ class Delete(Flow):
         self.steps = (
             PointOfNoReturn("its owner wants it gone"),
             OnHost(self.destroy, event="compute_terminate_instance"),
-            OnHost(self.forget_aside),
+            OnHost(self.destroy_elsewhere),
             Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
             Call(self.delete_image, when=lambda task: bool(task.params.get("shelved_image_id"))),
             Commit(self.forget),
@@ -53,16 +53,21 @@ class Delete(Flow):
             owable=True,
         )
 
-    def forget_aside(self, conn: Connection, task: Task) -> HostStep | None:
-        """Have the host that it moved from remove what it keeps. Again: it is removed."""
-        migration = migrations.latest(conn, task.instance_uuid, _UNSETTLED)
-        if migration is None or migration.source_host is None:
+    def destroy_elsewhere(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the other host of its last move remove what is there, or may be, where that move was
+        neither settled nor completed. Again: nothing left to remove is fine.
+        """
+        instance = self._ground.instance(conn, task)
+        migration = migrations.latest(conn, task.instance_uuid, tuple(MigrationStatus))
+        if migration is None or migration.status not in _UNSETTLED:
             return None
+        ends = [migration.source_host, migration.dest_host]
+        others = [host for host in ends if host not in (None, instance.host)]
         return self._ground.order(
             conn,
-            "forget_aside",
-            self._ground.instance(conn, task),
-            host=migration.source_host,
+            "destroy" if others else "forget_aside",
+            instance,
+            host=str(others[0] if others else migration.source_host),
             deadline_s=self._ground.limits.operation_timeout_s,
             owable=True,
         )
@@ -81,7 +86,8 @@ class Delete(Flow):
         moved = migrations.latest(conn, task.instance_uuid, _UNSETTLED)
         if moved is not None:
             freed += claims.release(conn, moved.uuid)
-            migrations.change(conn, moved.uuid, status=MigrationStatus.CONFIRMED)
+            if moved.status not in (MigrationStatus.ERROR, MigrationStatus.CANCELLED):
+                migrations.change(conn, moved.uuid, status=MigrationStatus.CONFIRMED)
         now = self._ground.clock.now()
         instances.change(
             conn,

@@ -35,6 +35,7 @@ class Evacuate(ColdMove):
             OnHost(self.build, undo=self.discard, event="compute_rebuild_instance"),
             OnHost(self.power_off),
             PointOfNoReturn("the guest is there"),
+            Commit(self.arrive),
             OnHost(self.clean_up),
             Commit(self.settle),
         )
@@ -71,8 +72,8 @@ class Evacuate(ColdMove):
             deadline_s=self._ground.limits.operation_timeout_s, owable=True,
         )  # fmt: skip
 
-    def settle(self, conn: Connection, task: Task) -> None:
-        """Show it where it is. Again: cannot be, its commit is also its record."""
+    def arrive(self, conn: Connection, task: Task) -> bool:
+        """The instance is the new host's. Again: cannot be, its commit is also its record."""
         params, claimed = _params(task), claimed_by(task)
         instance = self._ground.instance(conn, task)
         freed = claims.release(conn, task.instance_uuid)
@@ -82,13 +83,28 @@ class Evacuate(ColdMove):
             conn, task.instance_uuid,
             host=claimed.candidate.host, node=claimed.candidate.node,
             launched_on=claimed.candidate.host, availability_zone=claimed.zone,
-            vm_state=VmState.ACTIVE if params.is_running else VmState.STOPPED, task_state=None,
-            power_state=PowerState.RUNNING if params.is_running else PowerState.SHUTDOWN,
             vifs=rebound(instance.vifs, bound) or instance.vifs,
             launched_at=self._ground.clock.now(),
         )  # fmt: skip
-        migrations.change(conn, params.migration, status=MigrationStatus.DONE)
         task.after(lambda: self._ground.hosts_changed(freed))
+        return True
+
+    def settle(self, conn: Connection, task: Task) -> None:
+        """Show it as it is there. Again: cannot be, as `arrive`."""
+        is_running = _params(task).is_running
+        migrations.change(conn, _params(task).migration, status=MigrationStatus.DONE)
+        power_state = PowerState.RUNNING if is_running else PowerState.SHUTDOWN
+        instances.change(conn, task.instance_uuid, power_state=power_state)
+        if not task.abort_requested:
+            vm_state = VmState.ACTIVE if is_running else VmState.STOPPED
+            instances.change(conn, task.instance_uuid, vm_state=vm_state, task_state=None)
+
+    def failed(self, conn: Connection, task: Task) -> None:
+        """There, once it has arrived, though its old host would not clean up; else ERROR."""
+        if "arrive" in task.results:
+            self.settle(conn, task)
+        else:
+            super().failed(conn, task)
 
 
 def _params(task: Task) -> MoveParams:

@@ -94,6 +94,7 @@ class Limits:
     build_timeout_s: float = 600
     operation_timeout_s: float = 180
     snapshot_timeout_s: float = 3600
+    live_migration_timeout_s: float = 3600
     power_off_grace_s: int = 60
     build_attempts: int = 3
     down_after_s: float = 60

@@ -35,8 +35,9 @@ class LiveMigrateParams(PlacingParams, frozen=True, kw_only=True):
 class LiveMigrate(Placing):
     """Move a running instance to a host that is chosen.
 
-    state before   it runs there, or it stays where it is and the action says why
-    ERROR          it has gone, and something after that could not be done: the fault says what
+    state before   it runs there, or it stays where it is and the action says why. What could not be
+                   done once it had arrived is in the action's message as well
+    ERROR          something could not be undone: the fault says what
     """
 
     name = "live_migrate"
@@ -48,6 +49,7 @@ class LiveMigrate(Placing):
             Commit(self.claim, undo=self.release),
             OnHost(self.migrate_live, event="compute_live_migration"),
             PointOfNoReturn("the guest runs on the other host"),
+            Commit(self.arrive),
             OnHost(self.welcome, event="compute_post_live_migration_at_destination"),
             Call(self.bind_ports),
             Commit(self.settle),
@@ -79,13 +81,29 @@ class LiveMigrate(Placing):
         migrations.change(conn, params.migration, status=MigrationStatus.RUNNING)
         return self._ground.order(
             conn, "migrate_live", self._ground.instance(conn, task), host=params.source_host,
-            deadline_s=self._ground.limits.build_timeout_s,
+            deadline_s=self._ground.limits.live_migration_timeout_s,
             to_host=claimed_by(task).candidate.host, block_migration=params.block_migration,
         )  # fmt: skip
 
+    def arrive(self, conn: Connection, task: Task) -> bool:
+        """The instance is the new host's; give the old room back.
+
+        Again: cannot be, its commit is also its record.
+        """
+        params, claimed = _params(task), claimed_by(task)
+        freed = claims.release(conn, task.instance_uuid)
+        claims.hand_over(conn, params.migration, to=task.instance_uuid)
+        migrations.change(conn, params.migration, status=MigrationStatus.POST_MIGRATING)
+        instances.change(
+            conn, task.instance_uuid,
+            host=claimed.candidate.host, node=claimed.candidate.node,
+            availability_zone=claimed.zone,
+        )  # fmt: skip
+        task.after(lambda: self._ground.hosts_changed(freed))
+        return True
+
     def welcome(self, conn: Connection, task: Task) -> HostStep:
         """Have the new host look after it. Again: the same."""
-        migrations.change(conn, _params(task).migration, status=MigrationStatus.POST_MIGRATING)
         return self._ground.order(
             conn, "welcome", self._ground.instance(conn, task),
             host=claimed_by(task).candidate.host,
@@ -109,25 +127,17 @@ class LiveMigrate(Placing):
         )
 
     def settle(self, conn: Connection, task: Task) -> None:
-        """Show it where it is; give the old room back.
-
-        Again: cannot be, its commit is also its record.
-        """
-        params, claimed = _params(task), claimed_by(task)
+        """Show it as it is there. Again: cannot be, its commit is also its record."""
         instance = self._ground.instance(conn, task)
-        freed = claims.release(conn, task.instance_uuid)
-        claims.hand_over(conn, params.migration, to=task.instance_uuid)
         bound = task.result("bind_ports", tuple[VirtualInterface, ...])
         reported = task.results.get("welcome") or {}
         instances.change(
             conn, task.instance_uuid,
-            host=claimed.candidate.host, node=claimed.candidate.node,
-            availability_zone=claimed.zone, task_state=None,
+            task_state=None,
             power_state=reported.get("power_state", instance.power_state),
             vifs=rebound(instance.vifs, bound) or instance.vifs,
         )  # fmt: skip
-        migrations.change(conn, params.migration, status=MigrationStatus.COMPLETED)
-        task.after(lambda: self._ground.hosts_changed(freed))
+        migrations.change(conn, _params(task).migration, status=MigrationStatus.COMPLETED)
 
     def undone(self, conn: Connection, task: Task) -> None:
         """Where and as it was, unless a deletion goes on from here."""
@@ -138,9 +148,14 @@ class LiveMigrate(Placing):
             instances.change(conn, task.instance_uuid, task_state=None)
 
     def failed(self, conn: Connection, task: Task) -> None:
-        """ERROR, with what could not be done."""
+        """Running there, once it has arrived; else ERROR, with what could not be undone."""
         migrations.change(conn, _params(task).migration, status=MigrationStatus.ERROR)
-        self._ground.rest_in_error(conn, task, str(task.reason))
+        if task.abort_requested:
+            return
+        if "arrive" in task.results:
+            instances.change(conn, task.instance_uuid, task_state=None)
+        else:
+            self._ground.rest_in_error(conn, task, str(task.reason))
 
 
 def _params(task: Task) -> LiveMigrateParams:

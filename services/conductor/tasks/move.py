@@ -148,20 +148,27 @@ class ColdMove(Placing):
             power_state=reported.get("power_state", usual),
             vifs=rebound(instance.vifs, _bound(task)),
             launched_at=self._ground.clock.now(),
-            **instances.flavor_columns(migration.new_flavor),
+            **instances.flavor_columns(migration.new_flavor)
+            | instances.counted_columns(migration.old_flavor, migration.new_flavor),
         )  # fmt: skip
         migrations.change(conn, params.migration, status=MigrationStatus.FINISHED)
 
     def undone(self, conn: Connection, task: Task) -> None:
         """The state before, unless a deletion goes on from here."""
-        migrations.change(conn, _params(task).migration, status=MigrationStatus.ERROR)
+        self._give_up(conn, task)
         if not task.abort_requested:
             instances.change(conn, task.instance_uuid, task_state=None)
 
     def failed(self, conn: Connection, task: Task) -> None:
         """ERROR, with what could not be undone."""
+        self._give_up(conn, task)
+        if not task.abort_requested:
+            self._ground.rest_in_error(conn, task, str(task.reason))
+
+    def _give_up(self, conn: Connection, task: Task) -> None:
         migrations.change(conn, _params(task).migration, status=MigrationStatus.ERROR)
-        self._ground.rest_in_error(conn, task, str(task.reason))
+        flavor = self._ground.instance(conn, task).flavor
+        instances.change(conn, task.instance_uuid, **instances.counted_columns(flavor))
 
     def _bind(self, task: Task, host: str, zone: str) -> list[VirtualInterface]:
         params = _params(task)
@@ -245,9 +252,13 @@ class ConfirmResize(Settling):
         freed = claims.release(conn, task.instance_uuid)
         claims.hand_over(conn, migration.uuid, to=task.instance_uuid)
         migrations.change(conn, migration.uuid, status=MigrationStatus.CONFIRMED)
-        is_off = self._ground.instance(conn, task).power_state == PowerState.SHUTDOWN
+        instance = self._ground.instance(conn, task)
+        is_off = instance.power_state == PowerState.SHUTDOWN
         vm_state = VmState.STOPPED if is_off else VmState.ACTIVE
-        instances.change(conn, task.instance_uuid, vm_state=vm_state, task_state=None)
+        instances.change(
+            conn, task.instance_uuid, vm_state=vm_state, task_state=None,
+            **instances.counted_columns(instance.flavor),
+        )  # fmt: skip
         task.after(lambda: self._ground.hosts_changed(freed))
 
 

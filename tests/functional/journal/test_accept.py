@@ -21,7 +21,7 @@ from services.conductor import claims
 from services.conductor.db import compute_nodes, instances, journal, power
 from tests.functional.db.rows import TINY, caller
 from tests.functional.db.test_quota import OPTIONS
-from tests.functional.journal.world import ADMIN, MEMBER, OneHost, request
+from tests.functional.journal.world import ADMIN, MEMBER, TwoHosts, request
 from tests.functional.rabbitmq import wait_until
 
 pytestmark = pytest.mark.functional
@@ -120,7 +120,7 @@ def test_a_lost_race_for_the_last_room_is_not_over_committed(world):
     with world.database.begin() as conn:
         conn.execute(text("UPDATE compute_nodes SET memory_capacity_mib = :m"),
                      {"m": need.memory_mib * 3})  # fmt: skip
-    candidate = OneHost().select(None, None).candidates[0][0]
+    candidate = TwoHosts().select(None, None).candidates[0][0]
     want = Resources(vcpus=1, memory_mib=need.memory_mib, disk_gib=1)
     won = []
 
@@ -144,7 +144,7 @@ def test_a_lost_race_for_the_last_room_is_not_over_committed(world):
 
 
 def test_the_scheduler_learns_how_often_a_host_failed_to_build(world):
-    candidate = OneHost().select(None, None).candidates[0][0]
+    candidate = TwoHosts().select(None, None).candidates[0][0]
     want = Resources(vcpus=1, memory_mib=1, disk_gib=1)
     for number in range(2):
         with world.database.begin() as conn:

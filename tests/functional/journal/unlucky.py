@@ -20,6 +20,7 @@ _POWER = {
     "build": 1, "rebuild": 1, "rescue": 1, "unrescue": 1, "power_on": 1, "resume": 1, "unpause": 1,
     "reboot": 1, "power_off": 4, "pause": 3, "suspend": 7,
 }  # fmt: skip
+_MOVES = ("set_aside", "take_back", "forget_aside", "receive", "migrate_live", "welcome")
 _MOST_ROUNDS = 200
 
 
@@ -63,8 +64,12 @@ class Inline:
             self._run(self.todo.pop(0))
 
 
-class Host:
-    """Guests and files of a host; an operation is done once an id."""
+class TwoHosts:
+    """Guests and files of two hosts; an operation is done once an id.
+
+    `guests` has the power of an instance's guests by host, `aside` what hosts keep of those that
+    left.
+    """
 
     def __init__(self, images):
         self.images = images
@@ -74,7 +79,8 @@ class Host:
     def perform(self, operation, *, failure=None):
         if operation.id not in self.reports:
             error, result = None, {}
-            if failure != "refused":
+            # A live migration that fails has left the guest where it is.
+            if failure != "refused" and not (failure and operation.method == "migrate_live"):
                 try:
                     result = self._do(operation)
                 except KilonovaError as refused:
@@ -88,12 +94,15 @@ class Host:
         return self.reports[operation.id]
 
     def _do(self, operation):
-        uuid, method = operation.instance_uuid, operation.method
-        image_id = msgspec.json.decode(operation.payload).get("image_id")
+        uuid, method, host = operation.instance_uuid, operation.method, operation.host
+        arguments = msgspec.json.decode(operation.payload)
+        image_id = arguments.get("image_id")
+        guests = self.guests.setdefault(uuid, {})
         if method == "destroy":
-            self.guests.pop(uuid, None)
-        elif method in ("set_aside", "take_back", "forget_aside", "receive"):
-            self._move(operation, method, uuid)
+            guests.pop(host, None)
+            self.aside.discard((host, uuid))
+        elif method in _MOVES:
+            self._move(method, host, uuid, guests, arguments)
         elif method == "discard_snapshot":
             self.files.discard(image_id)
         elif method == "upload_snapshot":
@@ -101,27 +110,31 @@ class Host:
                 raise ImageNotFound(image=image_id)
             self.images.add(image_id, "active")
             self.files.discard(image_id)
-        elif method not in ("build", "rebuild") and uuid not in self.guests:
+        elif method not in ("build", "rebuild") and host not in guests:
             raise DomainNotFound(instance=uuid, host=operation.host)
         elif method == "snapshot":
             self.files.add(image_id)
         if method in _POWER:
-            self.guests[uuid] = _POWER[method]
-        return {"power_state": self.guests[uuid]} if uuid in self.guests else {}
+            guests[host] = _POWER[method]
+        return {"power_state": guests[host]} if host in guests else {}
 
-    def _move(self, operation, method, uuid):
-        if method == "forget_aside":
-            self.aside.discard(uuid)
-        elif method == "set_aside" and uuid not in self.aside:
-            if self.guests.pop(uuid, None) is None:
-                raise DomainNotFound(instance=uuid, host=operation.host)
-            self.aside.add(uuid)
+    def _move(self, method, host, uuid, guests, arguments):
+        is_aside = (host, uuid) in self.aside
+        is_needed_here = method in ("set_aside", "take_back") and not is_aside
+        if (is_needed_here or method in ("migrate_live", "welcome")) and host not in guests:
+            raise DomainNotFound(instance=uuid, host=host)
+        if method == "set_aside":
+            guests.pop(host, None)
+            self.aside.add((host, uuid))
+        elif method == "forget_aside":
+            self.aside.discard((host, uuid))
+        elif method == "migrate_live":
+            guests[arguments["to_host"]] = guests.pop(host)
         elif method in ("take_back", "receive"):
-            if uuid not in self.aside and uuid not in self.guests:
-                raise DomainNotFound(instance=uuid, host=operation.host)
+            assert method == "take_back" or (arguments["from_host"], uuid) in self.aside
+            guests[host] = 1 if arguments["start"] else 4
             if method == "take_back":
-                self.aside.discard(uuid)
-            self.guests[uuid] = 1 if msgspec.json.decode(operation.payload)["start"] else 4
+                self.aside.discard((host, uuid))
 
 
 class Unlucky(World):
@@ -130,7 +143,7 @@ class Unlucky(World):
     def __init__(self, database):
         self.trap, self.inline = Trap(), Inline()
         super().__init__(database, runner=self.inline, crash=self.trap)
-        self.host = Host(self.images)
+        self.host = TwoHosts(self.images)
         self.asked = []
 
     def ask(self, request, *arguments):
@@ -188,7 +201,7 @@ class Unlucky(World):
                 "UPDATE tasks SET next_run_at = NULL, lease_until = NULL WHERE finished_at IS NULL"
             ))  # fmt: skip
             taken = journal.take(conn, Lease("other#1", 30, 10), running=[], most=10)
-            waiting = journal.pending_of(conn, ["host1"])
+            waiting = journal.pending_of(conn, ["host1", "host2"])
             owed = set(conn.execute(text("SELECT id FROM owed_operations")).scalars())
             forgotten = journal.with_forgotten_tasks(conn, most=10)
         self.inline.todo += taken
@@ -199,13 +212,20 @@ class Unlucky(World):
         return bool(taken or forgotten or again)
 
     def _come_back(self):
-        """The host is there, and does what it owes."""
+        """The hosts are there, and do what they owe."""
         self._set_last_seen("now()")
         with self.database.begin() as conn:
-            owed = journal.pending_of(conn, ["host1"])
+            owed = journal.pending_of(conn, ["host1", "host2"])
         for operation in owed:
             self.engine.reported(self.host.perform(operation))
 
-    def _set_last_seen(self, moment):
+    def lose(self, host):
+        """Nothing is heard of the host any more."""
+        self._set_last_seen("now() - interval '1 hour'", host)
+
+    def _set_last_seen(self, moment, host="%"):
         with self.database.begin() as conn:
-            conn.execute(text(f"UPDATE services SET last_seen_at = {moment}"))
+            conn.execute(
+                text(f"UPDATE services SET last_seen_at = {moment} WHERE host LIKE :host"),
+                {"host": host},
+            )

@@ -45,17 +45,18 @@ MEMBER, ADMIN = caller(), caller(project_id="admins", is_admin=True)
 RECLAIM_AFTER_S = 3600
 
 
-class OneHost(Scheduler):
-    """Always the same host; `reason` when it has none."""
+class TwoHosts(Scheduler):
+    """Always the host whose `turn` it is; `reason` when it has none."""
 
     def __init__(self):
-        self.report = make_report("host1")
-        self.reason = ""
+        self.reports = [make_report("host1"), make_report("host2")]
+        self.turn, self.reason = 0, ""
 
     def select(self, ctx, spec):
         if self.reason:
             return Selection(candidates=((),), reason=self.reason)
-        candidate = Candidate(host_uuid=self.report.uuid, host="host1", node="host1")
+        chosen = self.reports[self.turn]
+        candidate = Candidate(host_uuid=chosen.uuid, host=chosen.host, node=chosen.host)
         return Selection(candidates=((candidate,),))
 
 
@@ -110,9 +111,9 @@ class World:
 
     def __init__(self, database, *, runner=None, crash=None):
         self.database = database
-        self.scheduler, self.hosts, self.images = OneHost(), Hosts(), Images()
+        self.scheduler, self.hosts, self.images = TwoHosts(), Hosts(), Images()
         self.ports = Ports()
-        add_hosts(database, self.scheduler.report)
+        add_hosts(database, *self.scheduler.reports)
         with database.begin() as conn:
             flavors.add(conn, TINY)
             flavors.add(conn, BIGGER)
