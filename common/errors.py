@@ -302,6 +302,16 @@ class AggregateHostNotFound(NotFound):
     message = "Aggregate {aggregate} has no host {host}."
 
 
+class ServerGroupNotFound(NotFound):
+    message = "Instance group {group} could not be found."
+
+
+class GroupForbidsHost(HostFull):
+    """Another member of the server group was faster; `group` says where they are now."""
+
+    message = "Server group {name} ({policy}) allows none of the hosts {host} any more."
+
+
 # --- the bus, the journal and the hypervisor ---------------------------------------------------
 
 

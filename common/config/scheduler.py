@@ -16,6 +16,8 @@ OPTS = [
             "CapacityFilter",
             "ImagePropertiesFilter",
             "RequestedHostFilter",
+            "ServerGroupAntiAffinityFilter",
+            "ServerGroupAffinityFilter",
         ],
         help="Filters that a host must pass, in this order. Leave one out to stop heeding it.",
     ),

@@ -2,6 +2,7 @@
 """RequestSpec: what the scheduler is asked, and what it answers."""
 
 from common.objects.resources import Resources
+from common.objects.server_group import GroupSpec
 from common.objects.versioned import Versioned
 
 
@@ -22,6 +23,7 @@ class RequestSpec(Versioned, frozen=True, kw_only=True):
     requested_host: str | None = None
     requested_node: str | None = None
     excluded_hosts: tuple[str, ...] = ()
+    group: GroupSpec | None = None
 
     @property
     def count(self) -> int:

@@ -37,6 +37,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.power import Power
     from common.rpc.conductor.quotas import Quotas
     from common.rpc.conductor.repair import Repair
+    from common.rpc.conductor.server_groups import ServerGroups
     from common.rpc.conductor.servers import Servers
     from common.rpc.conductor.shelving import Shelving
     from common.rpc.conductor.snapshots import Snapshots
@@ -71,6 +72,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         catalog=Catalog.client(bus),
         hosts=hosts,
         aggregates=Aggregates.client(bus),
+        server_groups=ServerGroups.client(bus),
         quotas=Quotas.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),

@@ -19,6 +19,7 @@ from common.rpc.conductor.moves import Moves
 from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
+from common.rpc.conductor.server_groups import ServerGroups
 from common.rpc.conductor.servers import Servers as ServersRpc
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
@@ -44,6 +45,7 @@ from services.api.resources import (
     networks,
     quota_sets,
     security_groups,
+    server_groups,
     services,
     versions,
 )
@@ -78,6 +80,7 @@ class Parts:
     catalog: Catalog
     hosts: Hosts
     aggregates: Aggregates
+    server_groups: ServerGroups
     quotas: Quotas
     tasks: Tasks
     idempotency: Idempotency
@@ -192,6 +195,9 @@ def _projects(parts: Parts) -> Iterator[Route]:
     yield Route("/os-quota-sets/{project_id}", quota)
     yield Route("/os-quota-sets/{project_id}/defaults", quota, "defaults")
     yield Route("/os-quota-sets/{project_id}/detail", quota, "detail")
+    groups = parts.server_groups
+    yield Route("/os-server-groups", server_groups.ServerGroups(groups))
+    yield Route("/os-server-groups/{group_id}", server_groups.ServerGroupById(groups))
     yield Route("/limits", quota_sets.Limits(parts.quotas))
 
 

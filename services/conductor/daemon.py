@@ -59,6 +59,7 @@ from services.conductor.endpoint.power import PowerEndpoint
 from services.conductor.endpoint.quotas import QuotasEndpoint
 from services.conductor.endpoint.repair import RepairEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
+from services.conductor.endpoint.server_groups import ServerGroupsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
 from services.conductor.endpoint.shelving import ShelvingEndpoint
 from services.conductor.endpoint.snapshots import SnapshotsEndpoint
@@ -252,6 +253,7 @@ class ConductorDaemon:
                 down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
             ),
             AggregatesEndpoint(self._database, self._deltas, new_uuid=new_uuid),
+            ServerGroupsEndpoint(self._database, quota),
             MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
             QuotasEndpoint(self._database, quota),
             ReportsEndpoint(self._database, self._engine),

@@ -13,7 +13,7 @@ from common.errors import Invalid, KeypairQuotaExceeded, QuotaExceeded
 from common.objects.flavor import Flavor
 from common.objects.injected_file import InjectedFile
 from common.objects.quota import QuotaSet
-from services.conductor.db import keypairs, quotas
+from services.conductor.db import keypairs, quotas, server_groups
 from services.conductor.db.quotas import QuotaState
 
 UNLIMITED = -1
@@ -123,6 +123,21 @@ class Quota:
         if UNLIMITED < limit <= keypairs.count(conn, user_id):
             raise KeypairQuotaExceeded
 
+    def check_server_group(self, conn: Connection, project_id: str, user_id: str) -> None:
+        """Refuse one more server group of a project. Raises: QuotaExceeded."""
+        quotas.lock(conn, project_id)
+        limit = self._limits(quotas.state(conn, project_id, user_id))["server_groups"]
+        if UNLIMITED < limit <= server_groups.count(conn, project_id):
+            raise QuotaExceeded("Quota exceeded, too many server groups.")
+
+    def check_group_members(
+        self, conn: Connection, project_id: str, user_id: str, members: int
+    ) -> None:
+        """Refuse more members of a server group than it may have. Raises: QuotaExceeded."""
+        limit = self._limits(quotas.state(conn, project_id, user_id))["server_group_members"]
+        if UNLIMITED < limit < members:
+            raise QuotaExceeded("Quota exceeded, too many servers in group")
+
     def quota_set(
         self,
         conn: Connection,
@@ -135,6 +150,8 @@ class Quota:
         state = quotas.state(conn, project_id, user_id)
         limits = self._limits(state)
         in_use = dict.fromkeys(limits, 0) | (state.user_usage if user_id else state.usage)
+        if with_usage:
+            in_use["server_groups"] = server_groups.count(conn, project_id)
         return QuotaSet(scope=project_id, limits=limits, in_use=in_use if with_usage else {})
 
     def defaults(self, conn: Connection) -> QuotaSet:

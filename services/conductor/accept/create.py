@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from common.clock import Clock
 from common.context import RequestContext
-from common.errors import Invalid, KeypairNotFound
+from common.errors import Invalid, KeypairNotFound, ServerGroupNotFound
 from common.ids import NewUuid
 from common.objects.action import InstanceAction
 from common.objects.block_device import BlockDeviceMapping
@@ -17,10 +17,11 @@ from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.keypair import Keypair
 from common.objects.new_server import CreatedServers, NewServers
+from common.objects.server_group import ServerGroup
 from common.states import TaskState, VmState
 from services.conductor.accept.image_fit import check_fit
 from services.conductor.accept.names import hostname_of, nth_name
-from services.conductor.db import actions, flavors, instances, keypairs
+from services.conductor.db import actions, flavors, instances, keypairs, server_groups
 from services.conductor.db.engine import Database, sqlstate
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.engine import Engine
@@ -89,8 +90,14 @@ class Create:
         new = [
             self._instance(ctx, request, flavor, keypair, number, count) for number in range(count)
         ]
-        tasks = [self._task(ctx, request, instance) for instance in new]
         instances.insert_new(conn, new)
+        if "group" in request.scheduler_hints:
+            group = _group(conn, ctx, request)
+            self._quota.check_group_members(
+                conn, ctx.project_id or "", ctx.user_id or "", len(group.members) + count
+            )
+            server_groups.join(conn, group, [made.uuid for made in new])
+        tasks = [self._task(conn, ctx, request, instance) for instance in new]
         actions.add(
             conn, [(_action(ctx, made), task.uuid) for made, task in zip(new, tasks, strict=True)]
         )
@@ -157,11 +164,15 @@ class Create:
             ),
         )
 
-    def _task(self, ctx: RequestContext, request: NewServers, instance: Instance) -> Task:
+    def _task(
+        self, conn: Connection, ctx: RequestContext, request: NewServers, instance: Instance
+    ) -> Task:
+        has_group = "group" in request.scheduler_hints
         spec = spec_of(
             instance,
             requested_host=request.requested_host,
             requested_node=request.requested_node,
+            group=server_groups.spec_for(conn, instance.uuid) if has_group else None,
         )
         params = BootParams(
             spec=spec,
@@ -187,6 +198,18 @@ def _keypair(conn: Connection, ctx: RequestContext, name: str | None) -> Keypair
     except KeypairNotFound as missing:
         # Clients know it as a fault of the request (400), not of the address.
         raise Invalid("Invalid key_name provided.") from missing
+
+
+def _group(conn: Connection, ctx: RequestContext, request: NewServers) -> ServerGroup:
+    """The group that is asked for, locked: its members are counted and added to."""
+    (uuid, *others) = request.scheduler_hints["group"] or [""]
+    if others:
+        raise Invalid("A server is in one server group only.")
+    try:
+        return server_groups.get(conn, uuid, project_id=ctx.project_id, for_update=True)
+    except ServerGroupNotFound as missing:
+        # A fault of the request (400), not of the address.
+        raise Invalid(str(missing)) from missing
 
 
 def _action(ctx: RequestContext, instance: Instance) -> InstanceAction:

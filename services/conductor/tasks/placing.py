@@ -8,15 +8,23 @@ import msgspec
 from sqlalchemy import Text, bindparam, select
 from sqlalchemy.engine import Connection
 
-from common.errors import HostFull, ImageNotFound, ImageUnacceptable, KilonovaError, NoValidHost
+from common.errors import (
+    GroupForbidsHost,
+    HostFull,
+    ImageNotFound,
+    ImageUnacceptable,
+    KilonovaError,
+    NoValidHost,
+)
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.objects.request_spec import Candidate, RequestSpec, Selection
 from common.objects.resources import Resources
+from common.objects.server_group import GroupSpec
 from common.objects.versioned import Versioned
 from services.conductor import claims
-from services.conductor.db import instances
+from services.conductor.db import instances, server_groups
 from services.conductor.db.aggregates import zone_of
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Flow, HostStep
@@ -98,7 +106,7 @@ class Placing(Flow):
         """Ask the scheduler for a host and alternates. Again: it may choose others."""
         spec = _params(task).spec
         excluded = (*spec.excluded_hosts, *(tried.host for tried in _tried(task)))
-        spec = msgspec.structs.replace(spec, excluded_hosts=excluded)
+        spec = msgspec.structs.replace(spec, excluded_hosts=excluded, group=_group(task))
         selection = self._ground.scheduler.select(task.context, spec)
         if not selection.candidates or not selection.candidates[0]:
             raise NoValidHost(reason=selection.reason)
@@ -126,10 +134,14 @@ class Placing(Flow):
     def _take(self, conn: Connection, task: Task, holder: str | None = None) -> Claimed:
         """Claim the first of the chosen hosts that still has room, for `holder` or the instance.
 
-        Raises: HostFull.
+        Members of a server group are placed one after the other: its row is locked until the
+        commit. Raises: HostFull; GroupForbidsHost, with what the scheduler did not know yet.
         """
-        need = _params(task).spec.need
+        spec = _params(task).spec
+        need = spec.need
         candidates = task.result("choose_host", Selection).candidates[0]
+        if "group" in spec.scheduler_hints:
+            candidates = _allowed(server_groups.spec_for(conn, task.instance_uuid), candidates)
         for candidate in candidates:
             taken = claims.take(conn, holder or task.instance_uuid, candidate, need)
             if taken is not None:
@@ -169,6 +181,8 @@ class Placing(Flow):
     def rewind(self, task: Task, step: str, error: KilonovaError) -> str | None:
         """Another host may do what one could not; a bad image is bad everywhere."""
         if step == "claim" and isinstance(error, HostFull):
+            if isinstance(error, GroupForbidsHost):
+                task.results["group"] = error.details["group"]
             lost = task.results["lost_claims"] = task.results.get("lost_claims", 0) + 1
             return "choose_host" if lost <= _LOST_CLAIMS else None
         if step != "build":
@@ -218,6 +232,27 @@ def why(task: Task) -> str:
     if len(tried) == 1 and tried[0].reason == reason:
         return f"{reason} (on {tried[0].host})"
     return f"{reason} Tried: " + "; ".join(f"{one.host}: {one.reason}" for one in tried)
+
+
+def _group(task: Task) -> GroupSpec | None:
+    """The server group as a lost claim found it, or as it was when the task was accepted."""
+    found = task.results.get("group")
+    return _params(task).spec.group if found is None else msgspec.convert(found, GroupSpec)
+
+
+def _allowed(group: GroupSpec | None, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Those that the group allows now. Raises: GroupForbidsHost (none of them)."""
+    if group is None:
+        return candidates
+    allowed = tuple(each for each in candidates if group.allows(each.host))
+    if not allowed:
+        raise GroupForbidsHost(
+            name=group.name,
+            policy=group.policy,
+            host=", ".join(each.host for each in candidates),
+            group=msgspec.to_builtins(group),
+        )
+    return allowed
 
 
 def _params(task: Task) -> PlacingParams:

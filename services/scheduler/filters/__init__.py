@@ -4,6 +4,6 @@
 Importing the package registers every filter; `registry.filters_named` finds them.
 """
 
-from services.scheduler.filters import capacity, image, named, state, zone
+from services.scheduler.filters import capacity, group, image, named, state, zone
 
-__all__ = ["capacity", "image", "named", "state", "zone"]
+__all__ = ["capacity", "group", "image", "named", "state", "zone"]

@@ -17,6 +17,7 @@ from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.moves import Moves
 from common.rpc.conductor.repair import Repair
+from common.rpc.conductor.server_groups import ServerGroups
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
@@ -44,6 +45,7 @@ def parts() -> Parts:
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
         aggregates=Aggregates.client(conductor.NOBODY),
+        server_groups=ServerGroups.client(conductor.NOBODY),
         quotas=conductor.MemoryQuotas(),
         tasks=conductor.MemoryTasks(),
         idempotency=Idempotency.client(conductor.NOBODY),

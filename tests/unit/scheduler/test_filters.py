@@ -5,6 +5,7 @@ import pytest
 
 from common.errors import Invalid
 from common.objects.resources import Resources
+from common.objects.server_group import GroupSpec
 from services.scheduler.filters.image import version_matches
 from services.scheduler.filters.registry import filters_named
 from tests.unit.scheduler.hosts import make_host, make_spec, table_of
@@ -104,3 +105,24 @@ def test_a_host_where_the_build_failed_is_not_tried_again():
 def test_an_unknown_filter_is_refused_with_the_names_of_the_known_ones():
     with pytest.raises(Invalid, match="NoFilter.*AvailabilityZoneFilter"):
         filters_named(["NoFilter"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "most", "names"),
+    [
+        ("anti-affinity", 1, ["empty"]),
+        ("anti-affinity", 2, ["one", "empty"]),
+        ("affinity", 1, ["one", "two"]),
+        ("soft-affinity", 1, ["one", "two", "empty"]),
+    ],
+)
+def test_group_filters_keep_members_apart_or_together(policy, most, names):
+    hosts = make_host("one"), make_host("two"), make_host("empty")
+    group = GroupSpec(
+        uuid="g", name="g", policy=policy, max_per_host=most, hosts={"one": 1, "two": 2}
+    )
+
+    apart = accepted("ServerGroupAntiAffinityFilter", *hosts, group=group)
+    together = accepted("ServerGroupAffinityFilter", *hosts, group=group)
+
+    assert [name for name in apart if name in together] == names

@@ -235,8 +235,13 @@ _FULL_ADDRESSES = Shown("addresses", _OBJECT, lambda server, call: addresses(ser
 _UPDATE_ADDRESSES = Shown(
     "addresses", _OBJECT, lambda server, call: addresses(server, extended=call.at_least(75))
 )
-# Groups of servers come with a later issue; a server is in none until then.
-_GROUPS = Shown("server_groups", Array(TEXT), lambda server, call: [], since="2.71")
+# A server joins a group when it is made and never another; a dissolved group is no hint any more.
+_GROUPS = Shown(
+    "server_groups",
+    Array(TEXT),
+    lambda server, call: server.scheduler_hints.get("group", []),
+    since="2.71",
+)
 
 DETAIL = View("server-detail", [*_CORE, *_EXTENDED, _FULL_ADDRESSES])
 SHOW = View("server", [*_CORE, *_EXTENDED, _FULL_ADDRESSES, _GROUPS])
