@@ -31,7 +31,6 @@ ANSWERS: dict[Key, str] = {
     ("GET", "/os-migrations", None): _NOT_BUILT,
     ("GET", "/os-quota-class-sets/{id}", None): _NOT_BUILT,
     ("PUT", "/os-quota-class-sets/{id}", None): _NOT_BUILT,
-    ("POST", "/os-server-external-events", None): _NOT_BUILT,
     ("GET", "/os-simple-tenant-usage", None): _NOT_BUILT,
     ("GET", "/os-simple-tenant-usage/{id}", None): _NOT_BUILT,
     ("GET", "/os-snapshots", None): _NOT_BUILT,

@@ -54,19 +54,16 @@ def boot(call: Call, admin: Any) -> Iterator[Callable[..., list[dict[str, Any]]]
         assert made.status_code == 202, made.text
         reservations.append(made.json()["reservation_id"])
         for server in mine(reservations[-1]):
-            admin.compute.wait_for_server(
-                admin.compute.get_server(server["id"]), status="ACTIVE", failures=[],
-                wait=30, interval=0.1,
-            ) if server["status"] != "ERROR" else None  # fmt: skip
+            known = admin.compute.get_server(server["id"])
+            admin.compute.wait_for_server(known, wait=30, interval=0.1)
         return mine(reservations[-1])
 
     yield servers
     for reservation in reservations:
         for server in mine(reservation):
-            call("DELETE", f"/servers/{server['id']}")
-            admin.compute.wait_for_delete(
-                admin.compute.get_server(server["id"]), wait=30, interval=0.1
-            )
+            known = admin.compute.get_server(server["id"])
+            call("DELETE", f"/servers/{known.id}")
+            admin.compute.wait_for_delete(known, wait=30, interval=0.1)
 
 
 def hosts_of(servers: list[dict[str, Any]]) -> list[str]:
