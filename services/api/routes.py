@@ -43,6 +43,7 @@ from services.api.resources import (
     keypairs,
     migrations,
     networks,
+    quota_classes,
     quota_sets,
     security_groups,
     server_groups,
@@ -198,6 +199,8 @@ def _projects(parts: Parts) -> Iterator[Route]:
     groups = parts.server_groups
     yield Route("/os-server-groups", server_groups.ServerGroups(groups))
     yield Route("/os-server-groups/{group_id}", server_groups.ServerGroupById(groups))
+    classes = quota_classes.QuotaClassSet(parts.quotas)
+    yield Route("/os-quota-class-sets/{class_name}", classes)
     yield Route("/limits", quota_sets.Limits(parts.quotas))
 
 

@@ -159,6 +159,11 @@ class Quota:
         limits = self._options | quotas.state(conn, "").defaults
         return QuotaSet(scope="default", limits=limits)
 
+    def class_set(self, conn: Connection, class_name: str) -> QuotaSet:
+        """The limits of a quota class; what it does not set is as configured."""
+        limits = self._options | quotas.class_limits(conn, class_name)
+        return QuotaSet(scope=class_name, limits=limits)
+
     def update(
         self,
         conn: Connection,

@@ -29,8 +29,6 @@ ANSWERS: dict[Key, str] = {
     ("GET", "/os-instance_usage_audit_log", None): _NOT_BUILT,
     ("GET", "/os-instance_usage_audit_log/{id}", None): _NOT_BUILT,
     ("GET", "/os-migrations", None): _NOT_BUILT,
-    ("GET", "/os-quota-class-sets/{id}", None): _NOT_BUILT,
-    ("PUT", "/os-quota-class-sets/{id}", None): _NOT_BUILT,
     ("GET", "/os-simple-tenant-usage", None): _NOT_BUILT,
     ("GET", "/os-simple-tenant-usage/{id}", None): _NOT_BUILT,
     ("GET", "/os-snapshots", None): _NOT_BUILT,

@@ -41,5 +41,15 @@ class Quotas(Interface, topic=TOPIC, namespace="quotas", version="1.0"):
         """Set limits. Raises: Invalid (below usage without `force`, above the project's limit)."""
 
     @call()
+    def class_set(self, ctx: RequestContext, class_name: str) -> QuotaSet:
+        """The limits of a quota class; what it does not set is as configured."""
+
+    @call()
+    def update_class(
+        self, ctx: RequestContext, class_name: str, limits: dict[str, int]
+    ) -> QuotaSet:
+        """Set limits of a class; those of `default` hold for projects without own limits."""
+
+    @call()
     def delete(self, ctx: RequestContext, *, project_id: str, user_id: str | None = None) -> None:
         """Go back to the defaults."""

@@ -113,3 +113,26 @@ def remove(conn: Connection, project_id: str, user_id: str | None) -> None:
     if user_id is not None:
         statement = statement.where(_q.user_id == user_id)
     conn.execute(statement)
+
+
+def class_limits(conn: Connection, class_name: str) -> dict[str, int]:
+    """What was set for a quota class."""
+    rows = conn.execute(select(_c.resource, _c.limit).where(_c.class_name == class_name))
+    return {row.resource: row.limit for row in rows}
+
+
+def put_class(conn: Connection, class_name: str, limits: dict[str, int]) -> None:
+    """Set limits of a quota class."""
+    if not limits:
+        return
+    statement = insert(quota_classes).values(
+        [
+            {"class_name": class_name, "resource": resource, "limit": limit}
+            for resource, limit in sorted(limits.items())
+        ]
+    )
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["class_name", "resource"], set_={"limit": statement.excluded.limit}
+        )
+    )

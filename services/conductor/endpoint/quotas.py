@@ -46,6 +46,19 @@ class QuotasEndpoint(Quotas):
         with self._database.begin() as conn:
             return self._quota.update(conn, project_id, user_id, limits, force=force)
 
+    def class_set(self, ctx: RequestContext, class_name: str) -> QuotaSet:
+        """The limits of a quota class."""
+        with self._database.read() as conn:
+            return self._quota.class_set(conn, class_name)
+
+    def update_class(
+        self, ctx: RequestContext, class_name: str, limits: dict[str, int]
+    ) -> QuotaSet:
+        """Set limits of a class. Again: the same."""
+        with self._database.begin() as conn:
+            quotas.put_class(conn, class_name, limits)
+            return self._quota.class_set(conn, class_name)
+
     def delete(self, ctx: RequestContext, *, project_id: str, user_id: str | None = None) -> None:
         """Go back to the defaults."""
         with self._database.begin() as conn:
