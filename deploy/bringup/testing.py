@@ -14,6 +14,8 @@ from deploy.bringup.paths import REPOSITORY
 from deploy.bringup.progress import Progress
 
 _VENV = REPOSITORY / ".venv"
+# Two cores: while one process waits for its servers, others compute.
+_PROCESSES = "3"
 
 
 def test(arguments: Sequence[str], progress: Progress) -> None:
@@ -32,4 +34,13 @@ def test(arguments: Sequence[str], progress: Progress) -> None:
     sys.stdout.flush()
     os.chdir(REPOSITORY)
     pytest = str(_VENV / "bin" / "pytest")
-    os.execv(pytest, [pytest, *arguments])
+    shared = () if _is_for_one_process(arguments) else ("-n", _PROCESSES, "--dist", "loadgroup")
+    os.execv(pytest, [pytest, *shared, *arguments])
+
+
+def _is_for_one_process(arguments: Sequence[str]) -> bool:
+    """Somebody who looks at a test, or says how many processes there shall be."""
+    return any(
+        word in ("-s", "--pdb", "-n", "--collect-only", "--co") or "::" in word or word[:2] == "-n"
+        for word in arguments
+    )
