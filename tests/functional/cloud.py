@@ -118,6 +118,8 @@ class Cloud:
             instances = 10000
             cores = 10000
             ram = -1
+            server_groups = 10000
+            server_group_members = 10000
         """
         lines = [line.strip() for line in (text + more).splitlines()]
         self.config_file = self.folder / "kilonova.conf"

@@ -40,5 +40,5 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
     )
     op.create_index(
-        op.f("ix_migrations_instance_uuid"), "migrations", ["instance_uuid", "id"], unique=False
+        op.f("ix_migrations_instance_uuid_id"), "migrations", ["instance_uuid", "id"], unique=False
     )
