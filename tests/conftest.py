@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the whole suite, what it says at its end, and how it is shared among processes.
-
-`deploy/test` runs it in several processes (pytest-xdist). Most tests wait for servers more than
-they compute; those that share servers, or a machine's libvirt, stay together and in order.
-"""
+"""Options of the whole suite, and what it says at its end."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-_TESTS = Path(__file__).parent
+from tests.sharing import ByServers, place
+
 _LINES = pytest.StashKey[list[str]]()
 
 
@@ -26,23 +22,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LINES] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        group = _group(item.path.relative_to(_TESTS))
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return ByServers(config, log)
 
 
-def _group(file: Path) -> str | None:
-    """Which tests run in one process; None: wherever there is room."""
-    kind, *rest = file.parts
-    if kind in ("unit", "contracts"):
-        return None
-    if kind in ("chaos", "integration"):
-        return kind
-    if kind == "conformance" or rest[0] == "journal":
-        return str(file)
-    return f"{kind}/{rest[0]}"
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -64,3 +51,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Has a line printed at the end of the run."""
     return pytestconfig.stash[_LINES].append
+

@@ -34,7 +34,7 @@ def test(arguments: Sequence[str], progress: Progress) -> None:
     sys.stdout.flush()
     os.chdir(REPOSITORY)
     pytest = str(_VENV / "bin" / "pytest")
-    shared = () if _is_for_one_process(arguments) else ("-n", _PROCESSES, "--dist", "loadgroup")
+    shared = () if _is_for_one_process(arguments) else ("-n", _PROCESSES)
     os.execv(pytest, [pytest, *shared, *arguments])
 
 

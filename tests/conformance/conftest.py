@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conformance.world import SPARE_HOSTS, World
+from tests.conformance.world import World
 from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
 from tests.functional.postgres import *  # noqa: F403
 from tests.functional.rabbitmq import *  # noqa: F403
@@ -34,5 +34,5 @@ def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:  # noqa: F811
 @pytest.fixture(scope="package")
 def world(cloud: Cloud) -> World:
     made = World(cloud)
-    made.forbid(*SPARE_HOSTS)
+    made.reserve_hosts()
     return made

@@ -18,8 +18,9 @@ from tests.functional.cloud import Cloud
 
 NO_ID = "99999999-9999-4999-8999-999999999999"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2oUQ3Yg0zqKpj8mGQGkQ3yQ3bC6K0cJ0cS0m0mV0aB"
-# Hosts that never get servers.
-SPARE_HOSTS = ("fake5", "fake6", "fake7")
+# Hosts that never get servers, and the one that goes away under its servers.
+_SPARE_HOSTS = ("fake5", "fake6", "fake7")
+_LOST_HOST = "fake4"
 _BATCH = 24
 _FEW = 4
 _PATIENCE_S = 20.0
@@ -124,8 +125,15 @@ class World:
             if len(found) == count:
                 return [server["id"] for server in found]
             if time.monotonic() > deadline:
-                raise NotMade(f"{len(found)} of {count} servers became {status}")
+                raise NotMade(f"{len(found)} of {count} servers became {status}: {self._seen(name)}")
             time.sleep(0.05)
+
+    def _seen(self, name: str) -> list[str]:
+        shown = self.must("GET", f"/servers/detail?name=^{name}-")["servers"]
+        return [
+            f"{each['status']} {each['OS-EXT-STS:task_state']} {each.get('fault', '')}"
+            for each in shown
+        ]
 
     def until(self, server: str, status: str) -> str:
         """The server, once it is in `status` and nothing is under way. Raises: NotMade."""
@@ -185,8 +193,9 @@ class World:
     @functools.cached_property
     def _stranded(self) -> list[str]:
         """Servers of a host that went away after they came."""
-        host = "fake4"
+        host = _LOST_HOST
         self._force_down(host, is_down=False)
+        self.must("PUT", f"/os-services/{self.service_of(host)}", {"status": "enabled"})
         name = self.name("stranded")
         body = {
             "name": name, "flavorRef": "1", "imageRef": self.image, "networks": "none",
@@ -195,6 +204,7 @@ class World:
         self.must("POST", "/servers", {"server": body})
         found = self._wait(name, "ACTIVE", 12)
         self._force_down(host, is_down=True)
+        self.forbid(host)
         return found
 
     def _force_down(self, host: str, *, is_down: bool) -> None:
@@ -343,6 +353,12 @@ class World:
             self.must("POST", f"/os-aggregates/{made}/action", {"add_host": {"host": host}})
         return str(made)
 
+    def reserve_hosts(self) -> None:
+        """Keep the hosts free that some requests need without servers of others."""
+        shown = self.must("GET", "/os-services?binary=nova-compute")["services"]
+        there = {each["host"] for each in shown}
+        self.forbid(*sorted(there & {_LOST_HOST, *_SPARE_HOSTS}))
+
     def forbid(self, *hosts: str) -> None:
         """Have no servers built on `hosts` from now on."""
         for host in hosts:
@@ -361,7 +377,7 @@ class World:
     def spare_service(self, *, version: int) -> str:
         """A fresh compute service without servers, to be deleted."""
         shown = self.must("GET", "/os-services?binary=nova-compute", version=version)["services"]
-        spare = [each for each in shown if each["host"] in SPARE_HOSTS]
+        spare = [each for each in shown if each["host"] in _SPARE_HOSTS]
         if not spare:
             raise NotMade("no compute service is left to delete")
         return str(spare[0]["id"])
@@ -375,7 +391,7 @@ class World:
 
     def migrating(self) -> tuple[str, str]:
         """A server that is moved live right now, held there, and the migration's id."""
-        self.cloud.faults(delays_ms={"migrate_memory": 4000})
+        self.cloud.faults(delays_ms={"migrate_live": 4000})
         try:
             server = self.server()
             body = {"host": None, "block_migration": "auto"}

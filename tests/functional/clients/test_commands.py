@@ -35,7 +35,9 @@ def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def world(cloud: Cloud) -> World:
-    return World(cloud)
+    made = World(cloud)
+    made.reserve_hosts()
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,14 @@ SELECT i.uuid, i.vm_state, count(a.host_uuid)
 FROM instances i LEFT JOIN allocations a ON a.instance_uuid = i.uuid
 WHERE i.deleted_at IS NULL GROUP BY i.uuid, i.vm_state
 """
-_ORPHANS = """
-SELECT count(*) FROM allocations a LEFT JOIN instances i ON i.uuid = a.instance_uuid
-WHERE i.uuid IS NULL OR i.deleted_at IS NOT NULL
+# What no living instance holds: a migration that waits for its confirmation may hold it.
+_HELD_BY_OTHERS = """
+SELECT a.instance_uuid, m.instance_uuid, moved.vm_state
+FROM allocations a
+LEFT JOIN instances i ON i.uuid = a.instance_uuid AND i.deleted_at IS NULL
+LEFT JOIN migrations m ON m.uuid = a.instance_uuid
+LEFT JOIN instances moved ON moved.uuid = m.instance_uuid AND moved.deleted_at IS NULL
+WHERE i.uuid IS NULL
 """
 _UNFINISHED = "SELECT count(*) FROM tasks WHERE state IN ('queued', 'runnable', 'waiting')"
 
@@ -56,5 +61,9 @@ class Books:
                 wanted = {0} if on_no_host else {0, 1} if uuid in reset else {1}
                 if vm_state != "error" and count not in wanted:
                     wrong.append(f"{uuid} is {vm_state} with {count} allocations")
-            orphans = conn.execute(text(_ORPHANS)).scalar_one()
-        return wrong + ([f"{orphans} allocations of nobody"] if orphans else [])
+            wrong += [
+                f"{holder} holds a claim: migration of {moved}, which is {vm_state}"
+                for holder, moved, vm_state in conn.execute(text(_HELD_BY_OTHERS))
+                if vm_state is None or (vm_state != "resized" and moved not in reset)
+            ]
+        return wrong

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `deploy/test` shares the suite among processes (pytest-xdist).
+
+Most tests wait for servers more than they compute, so that processes beyond the cores pay. Tests
+that share servers, or a machine's libvirt, stay in one process and in order.
+"""
+
+from typing import Any
+
+from xdist.scheduler import LoadScopeScheduling
+
+# What takes longest is begun first, so that no process has it left when the others are done.
+_FIRST = ("chaos", "integration", "conformance", "functional")
+
+
+class ByServers(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process whole groups of tests: those of `group`."""
+
+    def __init__(self, config: Any, log: Any) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    """The tests that have to run in one process with this one."""
+    _, kind, *folders = (file := nodeid.partition("::")[0]).split("/")
+    if kind in ("chaos", "integration"):
+        return kind
+    if kind == "functional" and folders[0] != "journal":
+        return f"{kind}/{folders[0]}"
+    return file
+
+
+def place(nodeid: str) -> int:
+    """Which tests go before which."""
+    kind = nodeid.split("/")[1]
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
