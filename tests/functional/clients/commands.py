@@ -133,7 +133,10 @@ OPENSTACK = [
     Case("server migration show {s} {migration}", _migrating, says=("running",)),
     Case("server migration abort {s} {migration}", _migrating, then="ACTIVE"),
     Case("server migration force complete {s} {migration}", _migrating, then="ACTIVE"),
-    Case("server evacuate --wait {s}", _with(s=lambda w: w.stranded())),
+    Case("server evacuate {s}", _with(s=lambda w: w.stranded()), then="SHUTOFF"),
+    # The client waits for ACTIVE, which an evacuated server does not become of itself since 2.95.
+    Case("server evacuate --wait {s}", _with(s=lambda w: w.stranded()), then="ACTIVE",
+         version="2.94"),
     Case("server shelve {s}", ACTIVE, then="SHELVED"),
     Case("server shelve --offload {s}", ACTIVE, then="SHELVED_OFFLOADED"),
     Case("server unshelve --wait {s}", _in("SHELVED_OFFLOADED"), then="ACTIVE"),

@@ -3,7 +3,10 @@
 
 _NOT_BUILT = "not built yet"
 
+_SWAPPED = "the client passes the server where openstacksdk wants the migration, and the other way"
+
 COMMANDS: dict[str, str] = {
+    "openstack server migration show {s} {migration}": _SWAPPED,
     "openstack server create --flavor tiny --boot-from-volume 1 --image {image} --no-network --wait {name}": _NOT_BUILT,  # noqa: E501
     "openstack server create --flavor tiny --volume {volume} --no-network --wait {name}": _NOT_BUILT,  # noqa: E501
     "openstack server show --topology {s}": _NOT_BUILT,
