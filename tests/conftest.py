@@ -51,4 +51,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Has a line printed at the end of the run."""
     return pytestconfig.stash[_LINES].append
-

@@ -69,6 +69,18 @@ class Deltas:
             self._changed.update(node_uuids)
         self._wake.set()
 
+    def decided(self, node_uuids: Iterable[str]) -> None:
+        """As `changed`, for what somebody decided about hosts: told before this returns.
+
+        Who enables a host and boots there next expects it to be found. What cannot be told now
+        is told later, as every change.
+        """
+        self.changed(node_uuids)
+        try:
+            self.publish()
+        except Unavailable as away:
+            LOG.warning("Changes of hosts wait: %s", away)
+
     def removed(self, nodes: Iterable[ComputeNode]) -> None:
         """These compute nodes are gone; call it after the commit."""
         with self._lock:

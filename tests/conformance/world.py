@@ -125,7 +125,9 @@ class World:
             if len(found) == count:
                 return [server["id"] for server in found]
             if time.monotonic() > deadline:
-                raise NotMade(f"{len(found)} of {count} servers became {status}: {self._seen(name)}")
+                raise NotMade(
+                    f"{len(found)} of {count} servers became {status}: {self._seen(name)}"
+                )
             time.sleep(0.05)
 
     def _seen(self, name: str) -> list[str]:

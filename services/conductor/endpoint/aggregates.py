@@ -59,7 +59,7 @@ class AggregatesEndpoint(Aggregates):
             for problem in _problems(conn, zones):
                 raise Invalid(f"Aggregate {aggregate_id} cannot be changed: {problem}")
             after = aggregates.get(conn, aggregate_id)
-        self._deltas.changed(touched)
+        self._deltas.decided(touched)
         return after
 
     def delete(self, ctx: RequestContext, aggregate_id: int) -> None:
@@ -93,7 +93,7 @@ class AggregatesEndpoint(Aggregates):
             for problem in _problems(conn, zones):
                 raise Conflict(f"Host {host} cannot change aggregate {aggregate_id}: {problem}")
             after = aggregates.get(conn, aggregate_id)
-        self._deltas.changed(touched)
+        self._deltas.decided(touched)
         return after
 
 

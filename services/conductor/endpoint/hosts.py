@@ -122,7 +122,7 @@ class HostsEndpoint(Hosts):
             services.change(conn, found.id, **changes)
             touched = compute_nodes.touch(conn, [found.host]) if found.binary == COMPUTE else []
             after = services.get(conn, down_after_s=self._down_after_s, **named)
-        self._deltas.changed(touched)
+        self._deltas.decided(touched)
         return after
 
     def delete_service(self, ctx: RequestContext, service: str) -> None:

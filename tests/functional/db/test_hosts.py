@@ -404,3 +404,12 @@ def test_instances_of_hosts_are_named(hosts, database):
     one = add(database, make_instance(host="h1", name="one"))
 
     assert hosts.instances_on(ADMIN, ["h1", "h2"]) == {"h1": [[one.uuid, "one"]], "h2": []}
+
+
+def test_schedulers_know_what_was_decided_before_who_decided_it(hosts, listener):
+    hosts.report(ADMIN, [make_report("h1")])
+
+    hosts.update_service(ADMIN, host="h1", binary="nova-compute", disabled=True)
+
+    ((_, _, (told,)),) = listener.messages
+    assert told.node.disabled
