@@ -102,7 +102,7 @@ class Stepper:
 
     def wants_call(self, task: Task) -> bool:
         """Whether the task is at a call that is to be made before anything else."""
-        if task.direction is Direction.FORWARD and task.abort_requested:
+        if task.direction is Direction.FORWARD and self._is_to_turn(task):
             return False
         steps = self.flow(task).steps
         at = steps[task.step_index] if 0 <= task.step_index < len(steps) else None
@@ -134,7 +134,7 @@ class Stepper:
 
     def _forward(self, conn: Connection, task: Task, move: Move, failures: Failures) -> None:
         steps = self.flow(task).steps
-        if task.abort_requested and not self.is_beyond_return(task):
+        if self._is_to_turn(task):
             task.reason = task.reason or "given up for a later request"
             self._turn_back(task)
             return
@@ -336,6 +336,9 @@ class Stepper:
         return any(
             isinstance(step, PointOfNoReturn) for step in self.flow(task).steps[: task.step_index]
         )
+
+    def _is_to_turn(self, task: Task) -> bool:
+        return task.abort_requested and not self.is_beyond_return(task)
 
     def _name_the_step(self, task: Task) -> None:
         steps = self.flow(task).steps

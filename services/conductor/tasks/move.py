@@ -217,11 +217,21 @@ class Settling(Flow):
     def _migration(self, conn: Connection, task: Task) -> Migration:
         return migrations.get(conn, msgspec.convert(task.params, SettleParams).migration)
 
+    def undone(self, conn: Connection, task: Task) -> None:
+        """Given up halfway for a later request, which says what state that is.
+
+        The instance keeps its room on both hosts until it is deleted.
+        """
+        self._give_up(conn, task)
+
     def failed(self, conn: Connection, task: Task) -> None:
         """ERROR, with what could not be done."""
+        self._give_up(conn, task)
+        self._ground.rest_in_error(conn, task, str(task.reason))
+
+    def _give_up(self, conn: Connection, task: Task) -> None:
         params = msgspec.convert(task.params, SettleParams)
         migrations.change(conn, params.migration, status=MigrationStatus.ERROR)
-        self._ground.rest_in_error(conn, task, str(task.reason))
 
 
 class ConfirmResize(Settling):

@@ -177,6 +177,19 @@ def test_an_aborted_task_cancels_its_operation_and_undoes_what_it_did(bench):
     assert bench.written(task) == "given back"
 
 
+def test_behind_the_point_of_no_return_a_call_is_made_though_the_task_is_to_end(database):
+    bench = Bench(database, Toy(return_before="ask"))
+    bench.flow.wrong["ask"] = [AWAY]
+    task = bench.begin()
+    with bench.database.begin() as conn:
+        journal.request_abort(conn, [task])
+
+    bench.resume()
+
+    assert bench.flow.ran.count("ask") == 2
+    assert bench.row(task).step == "make"
+
+
 def test_the_report_of_a_cancelled_operation_has_no_effect(bench):
     task = bench.begin()
     with bench.database.begin() as conn:
