@@ -48,6 +48,7 @@ from services.api.resources import (
     security_groups,
     server_groups,
     services,
+    shares,
     versions,
 )
 from services.api.resources.servers import belongings, resource
@@ -160,6 +161,8 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-interface/{{port_id}}", attachment)
     groups = security_groups.ServerSecurityGroups(servers, gateway)
     yield Route(f"{one}/os-security-groups", groups)
+    yield Route(f"{one}/shares", shares.ServerShares(servers))
+    yield Route(f"{one}/shares/{{share_id}}", shares.ServerShareById(servers))
     move = f"{one}/migrations/{{migration_id}}"
     yield Route(f"{one}/migrations", migrations.ServerMigrations(parts.moves))
     yield Route(move, migrations.ServerMigrationById(parts.moves))

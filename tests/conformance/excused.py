@@ -7,6 +7,7 @@ An operation that starts to hold makes its test fail here, so that the tables on
 from tests.conformance.operations import Key
 
 _NOT_BUILT = "not built yet"
+_NO_SHARES = "no shared file system service, so no share is ever found"
 
 ANSWERS: dict[Key, str] = {
     ("POST", "/os-aggregates/{id}/images", None): _NOT_BUILT,
@@ -67,10 +68,9 @@ ANSWERS: dict[Key, str] = {
     ("PUT", "/servers/{server_id}/os-volume_attachments/{id}", None): _NOT_BUILT,
     ("DELETE", "/servers/{server_id}/os-volume_attachments/{id}", None): _NOT_BUILT,
     ("POST", "/servers/{server_id}/remote-consoles", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/shares", None): _NOT_BUILT,
-    ("POST", "/servers/{server_id}/shares", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/shares/{id}", None): _NOT_BUILT,
-    ("DELETE", "/servers/{server_id}/shares/{id}", None): _NOT_BUILT,
+    ("POST", "/servers/{server_id}/shares", None): _NO_SHARES,
+    ("GET", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
+    ("DELETE", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
     ("GET", "/servers/{server_id}/topology", None): _NOT_BUILT,
 }
 RANGES: dict[Key, str] = {
@@ -117,10 +117,6 @@ RANGES: dict[Key, str] = {
     ("POST", "/servers/{id}/action", "os-getRDPConsole"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "os-getSerialConsole"): _NOT_BUILT,
     ("POST", "/servers/{server_id}/remote-consoles", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/shares", None): _NOT_BUILT,
-    ("POST", "/servers/{server_id}/shares", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/shares/{id}", None): _NOT_BUILT,
-    ("DELETE", "/servers/{server_id}/shares/{id}", None): _NOT_BUILT,
     ("GET", "/servers/{server_id}/topology", None): _NOT_BUILT,
 }
 GONE: dict[Key, str] = {}
