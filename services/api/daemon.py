@@ -43,6 +43,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.snapshots import Snapshots
     from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
+    from common.rpc.conductor.usage import Usage
     from common.rpc.transport import Bus
     from services.api.app import AppOptions, behind, make_app
     from services.api.auth import TokenFilter
@@ -74,6 +75,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         aggregates=Aggregates.client(bus),
         server_groups=ServerGroups.client(bus),
         quotas=Quotas.client(bus),
+        usage=Usage.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),
         lookups=Lookups(images, networks),

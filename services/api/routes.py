@@ -8,6 +8,7 @@ from typing import Any
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
+from common.clock import SystemClock
 from common.rpc.conductor.aggregates import Aggregates
 from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.external_events import ExternalEvents
@@ -25,6 +26,7 @@ from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
+from common.rpc.conductor.usage import Usage
 from services.api import gone
 from services.api.actions import Actions
 from services.api.lookups import Lookups
@@ -32,10 +34,12 @@ from services.api.network_gateway import NetworkGateway
 from services.api.resources import (
     aggregates,
     availability_zones,
+    baremetal_nodes,
     extensions,
     external_events,
     flavors,
     floating_ips,
+    hosts,
     hypervisors,
     images,
     interfaces,
@@ -49,6 +53,7 @@ from services.api.resources import (
     server_groups,
     services,
     shares,
+    usage,
     versions,
 )
 from services.api.resources.servers import belongings, resource
@@ -84,6 +89,7 @@ class Parts:
     aggregates: Aggregates
     server_groups: ServerGroups
     quotas: Quotas
+    usage: Usage
     tasks: Tasks
     idempotency: Idempotency
     lookups: Lookups
@@ -110,7 +116,7 @@ def routes(parts: Parts) -> list[Route]:
         *_servers(parts),
         *_flavors(parts.catalog),
         *_projects(parts),
-        *_hosts(parts.hosts),
+        *_hosts(parts.hosts, parts.usage),
         *_aggregates(parts.aggregates),
         *_proxies(parts),
         Route("/os-migrations", migrations.Migrations(parts.moves)),
@@ -205,14 +211,22 @@ def _projects(parts: Parts) -> Iterator[Route]:
     classes = quota_classes.QuotaClassSet(parts.quotas)
     yield Route("/os-quota-class-sets/{class_name}", classes)
     yield Route("/limits", quota_sets.Limits(parts.quotas))
+    clock = SystemClock()
+    yield Route("/os-simple-tenant-usage", usage.TenantUsages(parts.usage, clock))
+    yield Route("/os-simple-tenant-usage/{project_id}", usage.TenantUsageOf(parts.usage, clock))
 
 
-def _hosts(hosts: Hosts) -> Iterator[Route]:
-    many = hypervisors.Hypervisors(hosts)
-    one = hypervisors.HypervisorById(hosts)
-    zones = availability_zones.AvailabilityZones(hosts)
-    yield Route("/os-services", services.Services(hosts))
-    yield Route("/os-services/{service_id}", services.ServiceById(hosts))
+def _hosts(of_conductor: Hosts, shares: Usage) -> Iterator[Route]:
+    named = hosts.HostByName(of_conductor, shares)
+    yield Route("/os-hosts", hosts.Hosts(of_conductor))
+    yield Route("/os-hosts/{host_name}", named)
+    for action in ("reboot", "shutdown", "startup"):
+        yield Route(f"/os-hosts/{{host_name}}/{action}", named, action)
+    many = hypervisors.Hypervisors(of_conductor)
+    one = hypervisors.HypervisorById(of_conductor)
+    zones = availability_zones.AvailabilityZones(of_conductor)
+    yield Route("/os-services", services.Services(of_conductor))
+    yield Route("/os-services/{service_id}", services.ServiceById(of_conductor))
     yield Route("/os-hypervisors", many)
     yield Route("/os-hypervisors/detail", many, "detail")
     yield Route("/os-hypervisors/statistics", many, "statistics")
@@ -240,6 +254,11 @@ def _proxies(parts: Parts) -> Iterator[Route]:
     yield Route("/images/{image_id}/metadata", images.ImageMetadata(parts.images))
     yield Route("/images/{image_id}/metadata/{key}", images.ImageMetadataItem(parts.images))
     yield from _networks(NetworkGateway(parts.networks))
+    node = baremetal_nodes.BaremetalNodeById()
+    change = dict.fromkeys(("add_interface", "remove_interface"), node.change_interfaces)
+    yield Route("/os-baremetal-nodes", baremetal_nodes.BaremetalNodes())
+    yield Route("/os-baremetal-nodes/{node_id}", node)
+    yield Route("/os-baremetal-nodes/{node_id}/action", Actions(change))
     yield Route("/extensions", extensions.Extensions())
     yield Route("/extensions/{alias}", extensions.ExtensionByAlias())
 

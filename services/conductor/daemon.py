@@ -65,6 +65,7 @@ from services.conductor.endpoint.shelving import ShelvingEndpoint
 from services.conductor.endpoint.snapshots import SnapshotsEndpoint
 from services.conductor.endpoint.state import StateEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
+from services.conductor.endpoint.usage import UsageEndpoint
 from services.conductor.hearing import Hearing
 from services.conductor.heartbeats import Heartbeats
 from services.conductor.journal.crashpoints import CrashPoints
@@ -256,6 +257,7 @@ class ConductorDaemon:
             ServerGroupsEndpoint(self._database, quota),
             MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
             QuotasEndpoint(self._database, quota),
+            UsageEndpoint(self._database),
             ReportsEndpoint(self._database, self._engine),
             TasksEndpoint(self._database),
             idempotency,

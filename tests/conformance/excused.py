@@ -9,28 +9,18 @@ from tests.conformance.operations import Key
 _NOT_BUILT = "not built yet"
 _NO_SHARES = "no shared file system service, so no share is ever found"
 
+_NO_POWER = "hosts are not powered from here: 501"
+
 ANSWERS: dict[Key, str] = {
+    ("GET", "/os-hosts/{id}/reboot", None): _NO_POWER,
+    ("GET", "/os-hosts/{id}/shutdown", None): _NO_POWER,
+    ("GET", "/os-hosts/{id}/startup", None): _NO_POWER,
     ("POST", "/os-aggregates/{id}/images", None): _NOT_BUILT,
     ("POST", "/os-assisted-volume-snapshots", None): _NOT_BUILT,
     ("DELETE", "/os-assisted-volume-snapshots/{id}", None): _NOT_BUILT,
-    ("GET", "/os-baremetal-nodes", None): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes", None): _NOT_BUILT,
-    ("GET", "/os-baremetal-nodes/{id}", None): _NOT_BUILT,
-    ("DELETE", "/os-baremetal-nodes/{id}", None): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes/{id}/action", "add_interface"): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes/{id}/action", "remove_interface"): _NOT_BUILT,
     ("GET", "/os-console-auth-tokens/{id}", None): _NOT_BUILT,
-    ("GET", "/os-hosts", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}", None): _NOT_BUILT,
-    ("PUT", "/os-hosts/{id}", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/reboot", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/shutdown", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/startup", None): _NOT_BUILT,
-    ("GET", "/os-hypervisors/{id}/uptime", None): _NOT_BUILT,
     ("GET", "/os-instance_usage_audit_log", None): _NOT_BUILT,
     ("GET", "/os-instance_usage_audit_log/{id}", None): _NOT_BUILT,
-    ("GET", "/os-simple-tenant-usage", None): _NOT_BUILT,
-    ("GET", "/os-simple-tenant-usage/{id}", None): _NOT_BUILT,
     ("GET", "/os-snapshots", None): _NOT_BUILT,
     ("POST", "/os-snapshots", None): _NOT_BUILT,
     ("GET", "/os-snapshots/detail", None): _NOT_BUILT,
@@ -75,18 +65,6 @@ ANSWERS: dict[Key, str] = {
 }
 RANGES: dict[Key, str] = {
     ("POST", "/os-aggregates/{id}/images", None): _NOT_BUILT,
-    ("GET", "/os-baremetal-nodes", None): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes", None): _NOT_BUILT,
-    ("GET", "/os-baremetal-nodes/{id}", None): _NOT_BUILT,
-    ("DELETE", "/os-baremetal-nodes/{id}", None): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes/{id}/action", "add_interface"): _NOT_BUILT,
-    ("POST", "/os-baremetal-nodes/{id}/action", "remove_interface"): _NOT_BUILT,
-    ("GET", "/os-hosts", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}", None): _NOT_BUILT,
-    ("PUT", "/os-hosts/{id}", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/reboot", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/shutdown", None): _NOT_BUILT,
-    ("GET", "/os-hosts/{id}/startup", None): _NOT_BUILT,
     ("GET", "/os-snapshots", None): _NOT_BUILT,
     ("POST", "/os-snapshots", None): _NOT_BUILT,
     ("GET", "/os-snapshots/detail", None): _NOT_BUILT,

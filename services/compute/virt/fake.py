@@ -37,6 +37,9 @@ _ASIDE = "-aside"
 _FAKE_MEMORY_BYTES = 1 << 27
 _SLICE_S = 0.05  # how long a delay sleeps between two checkpoints
 
+# As uptime(1) writes it, which clients take apart.
+_UPTIME = " 08:00:00 up 1 day,  0:00,  1 user,  load average: 0.00, 0.00, 0.00"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -226,6 +229,7 @@ class FakeDriver(Driver):
             free_disk_gib=self._total.disk_gib,
             running_instances=sum(s is PowerState.RUNNING for s in guests.values()),
             supported=(("x86_64", "fake", "hvm"), ("x86_64", "qemu", "hvm")),
+            uptime=_UPTIME,
             cpu_info={"arch": "x86_64", "model": "fake", "topology": {"cores": self._total.vcpus}},
         )
 

@@ -21,6 +21,7 @@ from common.rpc.conductor.server_groups import ServerGroups
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
+from common.rpc.conductor.usage import Usage
 from services.api.app import AppOptions, make_app
 from services.api.routes import Parts
 from tests import factories
@@ -47,6 +48,7 @@ def parts() -> Parts:
         aggregates=Aggregates.client(conductor.NOBODY),
         server_groups=ServerGroups.client(conductor.NOBODY),
         quotas=conductor.MemoryQuotas(),
+        usage=Usage.client(conductor.NOBODY),
         tasks=conductor.MemoryTasks(),
         idempotency=Idempotency.client(conductor.NOBODY),
         lookups=conductor.MemoryLookups(),
