@@ -24,7 +24,8 @@ from typing import Any
 import openstack
 import pytest
 
-from tests.functional.rabbitmq import free_ports, wait_until
+from tests.functional.rabbitmq import wait_until
+from tests.ports import free_ports
 
 __all__ = ["cloud", "make_cloud"]
 

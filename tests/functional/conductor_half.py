@@ -27,7 +27,8 @@ from services.conductor.deltas import Deltas
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.metadata import MetadataEndpoint
 from services.conductor.heartbeats import Heartbeats
-from tests.functional.rabbitmq import free_ports, wait_until
+from tests.functional.rabbitmq import wait_until
+from tests.ports import free_ports
 
 DOWN_AFTER_S = 60
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_ports
+
 __all__ = ["new_vhost", "rabbitmq", "transport_url"]
 
 _SBIN = Path("/usr/lib/rabbitmq/bin")
@@ -95,18 +97,6 @@ class RabbitMq:
         epmd = [*self._as_owner, "epmd", "-kill"]
         subprocess.run(epmd, check=False, env=self._environment, capture_output=True, timeout=20)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 30) -> None:

@@ -16,7 +16,7 @@ import openstack
 
 from deploy.bringup.paths import REPOSITORY
 from deploy.bringup.settings import DEFAULT_PORTS
-from tests.functional.rabbitmq import free_ports
+from tests.ports import free_ports
 
 
 class Deployed:

@@ -11,6 +11,7 @@ from common.errors import Invalid
 from common.objects.usage import ServerUsage
 from common.policy import PolicyForbids
 from common.rpc.conductor.usage import Usage
+from common.states import VmState
 from services.api.call import ApiCall
 from services.api.declare.request import PAGING, Query
 from services.api.declare.types import TEXT, Field, Plain
@@ -104,6 +105,7 @@ class _Period:
 
     def _server(self, server: ServerUsage, hours: float) -> dict[str, Any]:
         lived = (server.ended_at or self.now) - server.started_at
+        is_over = server.ended_at is not None or server.vm_state == VmState.SOFT_DELETED
         return {
             "instance_id": server.uuid,
             "name": server.name,
@@ -115,7 +117,7 @@ class _Period:
             "hours": hours,
             "started_at": iso_microseconds(server.started_at),
             "ended_at": iso_microseconds(server.ended_at) if server.ended_at else None,
-            "state": "terminated" if server.ended_at else server.vm_state,
+            "state": "terminated" if is_over else server.vm_state,
             "uptime": max(int(lived.total_seconds()), 0),
         }
 

@@ -3,7 +3,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,13 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_ports
+
 PASSWORDS = {"admin": "admin-pw", "service": "service-pw", "demo": "demo-pw"}
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @dataclass
@@ -90,7 +85,7 @@ def _children(pid):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    made = Served(tmp_path_factory.mktemp("companion"), free_port())
+    made = Served(tmp_path_factory.mktemp("companion"), free_ports(1)[0])
     made.configure()
     assert made.bootstrap().returncode == 0
     made.start()

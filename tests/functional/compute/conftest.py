@@ -20,7 +20,7 @@ from common.rpc.conductor.reports import Reports
 from common.rpc.transport import Bus
 from tests.contracts.drivers.contract import wait_until
 from tests.functional.rabbitmq import *  # noqa: F403
-from tests.functional.rabbitmq import free_ports
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.functional
 SOON_S = 30

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.functional.rabbitmq import free_ports, wait_until
+from tests.functional.rabbitmq import wait_until
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.functional
 
