@@ -7,6 +7,7 @@ instance, and end in a report to the conductor (`Reports.operation_done`).
 """
 
 from common.context import RequestContext
+from common.objects.diagnostics import Diagnostics
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.migration import MigrationProgress
@@ -201,3 +202,7 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400
     ) -> str:
         """The end of the guest's serial log; empty while it has none."""
+
+    @call(timeout_s=30)
+    def diagnostics(self, ctx: RequestContext, host: str, instance_uuid: str) -> Diagnostics:
+        """What the hypervisor counts of the guest. Raises: DomainNotFound, NotSupported."""

@@ -56,7 +56,7 @@ from services.api.resources import (
     usage,
     versions,
 )
-from services.api.resources.servers import belongings, resource
+from services.api.resources.servers import belongings, inside, resource
 from services.api.resources.servers.actions.console import ConsoleActions
 from services.api.resources.servers.actions.deletion import DeletionActions
 from services.api.resources.servers.actions.guest import GuestActions
@@ -169,6 +169,9 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-security-groups", groups)
     yield Route(f"{one}/shares", shares.ServerShares(servers))
     yield Route(f"{one}/shares/{{share_id}}", shares.ServerShareById(servers))
+    yield Route(f"{one}/diagnostics", inside.ServerDiagnostics(parts.guest))
+    yield Route(f"{one}/topology", inside.ServerTopology(servers))
+    yield Route(f"{one}/os-server-password", inside.ServerPassword(parts.guest))
     move = f"{one}/migrations/{{migration_id}}"
     yield Route(f"{one}/migrations", migrations.ServerMigrations(parts.moves))
     yield Route(move, migrations.ServerMigrationById(parts.moves))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.context import RequestContext
+from common.objects.diagnostics import Diagnostics
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.migration import MigrationProgress
@@ -224,6 +225,9 @@ class ComputeEndpoint(Compute):
         self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400
     ) -> str:
         return self._hosts.driver(host).console_output(instance.uuid, tail_bytes=tail_bytes)
+
+    def diagnostics(self, ctx: RequestContext, host: str, instance_uuid: str) -> Diagnostics:
+        return self._hosts.driver(host).diagnostics(instance_uuid)
 
     def run(self, operation: Operation) -> None:
         """Do what a lost message asked for. Raises: HostNotFound, Invalid."""

@@ -236,7 +236,7 @@ class ConductorDaemon:
         endpoints = [
             servers,
             PowerEndpoint(AcceptPower(admission)),
-            GuestEndpoint(AcceptGuest(admission)),
+            GuestEndpoint(AcceptGuest(admission), admission, computes, clock),
             StateEndpoint(AcceptState(admission)),
             InterfacesEndpoint(interfaces),
             ExternalEventsEndpoint(events),

@@ -49,9 +49,6 @@ ANSWERS: dict[Key, str] = {
     ("POST", "/servers/{id}/action", "os-getVNCConsole"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "os-getSPICEConsole"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "os-getSerialConsole"): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/diagnostics", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/os-server-password", None): _NOT_BUILT,
-    ("DELETE", "/servers/{server_id}/os-server-password", None): _NOT_BUILT,
     ("GET", "/servers/{server_id}/os-volume_attachments", None): _NOT_BUILT,
     ("POST", "/servers/{server_id}/os-volume_attachments", None): _NOT_BUILT,
     ("GET", "/servers/{server_id}/os-volume_attachments/{id}", None): _NOT_BUILT,
@@ -61,7 +58,6 @@ ANSWERS: dict[Key, str] = {
     ("POST", "/servers/{server_id}/shares", None): _NO_SHARES,
     ("GET", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
     ("DELETE", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
-    ("GET", "/servers/{server_id}/topology", None): _NOT_BUILT,
 }
 RANGES: dict[Key, str] = {
     ("POST", "/os-aggregates/{id}/images", None): _NOT_BUILT,
@@ -95,6 +91,5 @@ RANGES: dict[Key, str] = {
     ("POST", "/servers/{id}/action", "os-getRDPConsole"): _NOT_BUILT,
     ("POST", "/servers/{id}/action", "os-getSerialConsole"): _NOT_BUILT,
     ("POST", "/servers/{server_id}/remote-consoles", None): _NOT_BUILT,
-    ("GET", "/servers/{server_id}/topology", None): _NOT_BUILT,
 }
 GONE: dict[Key, str] = {}

@@ -2,6 +2,7 @@
 """Guest: what is done to the software inside an instance."""
 
 from common.context import RequestContext
+from common.objects.diagnostics import Diagnostics
 from common.rpc.conductor import TOPIC
 from common.rpc.interface import Interface, call
 
@@ -22,3 +23,18 @@ class Guest(Interface, topic=TOPIC, namespace="guest", version="1.0"):
     @call()
     def inject_network_info(self, ctx: RequestContext, instance: str) -> None:
         """Nothing but the checks: guests read their networks from metadata and config drive."""
+
+    @call()
+    def posted_password(self, ctx: RequestContext, instance: str) -> str | None:
+        """What the guest posted to the metadata service, as it encrypted it; None: nothing."""
+
+    @call()
+    def forget_password(self, ctx: RequestContext, instance: str) -> None:
+        """Forget what the guest posted, so that it can post anew. Again: there is nothing."""
+
+    @call(timeout_s=35)
+    def diagnostics(self, ctx: RequestContext, instance: str) -> Diagnostics:
+        """What the hypervisor counts of the guest.
+
+        Raises: InstanceNotReady (it is on no host), HostDown, DomainNotFound, NotSupported.
+        """

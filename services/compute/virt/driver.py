@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import NotSupported
+from common.objects.diagnostics import Diagnostics
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.migration import MigrationProgress
@@ -321,6 +322,10 @@ class Driver(ABC):
     @abstractmethod
     def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
         """The end of the guest's serial log; empty while it has none. Raises: DomainNotFound."""
+
+    @abstractmethod
+    def diagnostics(self, instance_uuid: str) -> Diagnostics:
+        """What the hypervisor counts of the guest, which may be off. Raises: DomainNotFound."""
 
     @abstractmethod
     def clean(self) -> None:

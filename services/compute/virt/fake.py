@@ -18,6 +18,7 @@ from typing import Any
 
 from common import errors
 from common.errors import DomainNotFound, HypervisorError, KilonovaError
+from common.objects.diagnostics import Diagnostics, DiskCounters
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.migration import MigrationProgress
@@ -413,6 +414,16 @@ class FakeDriver(Driver):
             "no kernel to load\nno disk to mount\nready\nlogin: "
         )
         return log[-tail_bytes:] if tail_bytes > 0 else ""
+
+    def diagnostics(self, instance_uuid: str) -> Diagnostics:
+        state = self.power_state(instance_uuid)
+        is_on = state is PowerState.RUNNING
+        return Diagnostics(
+            state=state,
+            hypervisor="fake",
+            cpu_times_ns=(0,) if is_on else (),
+            disks=(DiskCounters(device="vda", read_bytes=0, write_bytes=0),),
+        )
 
     def clean(self) -> None:
         """Nothing is cached."""

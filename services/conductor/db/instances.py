@@ -229,6 +229,11 @@ def set_guest_password(conn: Connection, uuid: str, password: str) -> bool:
     )
 
 
+def forget_guest_password(conn: Connection, uuid: str) -> None:
+    """Forget what the guest posted."""
+    conn.execute(update(instances).where(_i.uuid == uuid).values(guest_password=None))
+
+
 def guest_password(conn: Connection, uuid: str) -> str | None:
     """What the guest posted; None when it has not."""
     return conn.execute(select(_i.guest_password).where(_i.uuid == uuid)).scalar_one_or_none()

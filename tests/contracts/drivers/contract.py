@@ -150,12 +150,23 @@ class DriverContract:
             lambda: driver.power_off(nobody, grace_s=0),
             lambda: driver.reboot(nobody, hard=True),
             lambda: driver.console_output(nobody.uuid, tail_bytes=100),
+            lambda: driver.diagnostics(nobody.uuid),
         ):
             with pytest.raises(DomainNotFound):
                 operation()
 
     def test_console_output_is_never_longer_than_asked_for(self, driver, running):
         assert len(driver.console_output(running.uuid, tail_bytes=5)) <= 5
+
+    def test_what_is_counted_of_a_guest_is_there_whether_it_runs_or_not(self, driver, running):
+        on = driver.diagnostics(running.uuid)
+        driver.power_off(running, grace_s=0)
+        off = driver.diagnostics(running.uuid)
+
+        assert (on.state, off.state) == (PowerState.RUNNING, PowerState.SHUTDOWN)
+        assert len(on.cpu_times_ns) >= 1
+        assert [disk.device for disk in on.disks][:1] == ["vda"]
+        assert off.cpu_times_ns == ()
 
     def test_power_changes_are_told(self, driver, changes, running):
         changes.clear()

@@ -9,8 +9,6 @@ COMMANDS: dict[str, str] = {
     "openstack server migration show {s} {migration}": _SWAPPED,
     "openstack server create --flavor tiny --boot-from-volume 1 --image {image} --no-network --wait {name}": _NOT_BUILT,  # noqa: E501
     "openstack server create --flavor tiny --volume {volume} --no-network --wait {name}": _NOT_BUILT,  # noqa: E501
-    "openstack server show --topology {s}": _NOT_BUILT,
-    "openstack server show --diagnostics {s}": _NOT_BUILT,
     "openstack server unset --property c --tag u --description {s}": _NOT_BUILT,
     "openstack console url show --novnc {s}": _NOT_BUILT,
     "openstack console url show --serial {s}": _NOT_BUILT,
@@ -21,12 +19,8 @@ COMMANDS: dict[str, str] = {
     "openstack server volume set --delete-on-termination {s} {volume}": _NOT_BUILT,
     "openstack server remove volume {s} {volume}": _NOT_BUILT,
     "openstack aggregate cache image {aggregate} {image}": _NOT_BUILT,
-    "nova server-topology {s}": _NOT_BUILT,
     "nova get-vnc-console {s} novnc": _NOT_BUILT,
     "nova get-serial-console {s}": _NOT_BUILT,
-    "nova get-password {s}": _NOT_BUILT,
-    "nova clear-password {s}": _NOT_BUILT,
-    "nova diagnostics {s}": _NOT_BUILT,
     "nova volume-attach {s} {volume}": _NOT_BUILT,
     "nova volume-attachments {s}": _NOT_BUILT,
     "nova volume-detach {s} {volume}": _NOT_BUILT,

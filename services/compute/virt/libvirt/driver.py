@@ -12,6 +12,7 @@ import libvirt
 
 from common.errors import DomainNotFound, NotSupported
 from common.guest_metadata.openstack_tree import TreeSettings
+from common.objects.diagnostics import Diagnostics
 from common.objects.guest_metadata import GuestMetadata
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
@@ -28,6 +29,7 @@ from services.compute.virt.driver import (
 from services.compute.virt.libvirt import disks, power
 from services.compute.virt.libvirt.capabilities import choose_virt_type
 from services.compute.virt.libvirt.connection import Connection, libvirt_speaks
+from services.compute.virt.libvirt.counters import diagnostics_of
 from services.compute.virt.libvirt.disks import InstanceFolder
 from services.compute.virt.libvirt.domain_xml.domain import domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
@@ -251,6 +253,11 @@ class LibvirtDriver(Driver):
         if not folder.path.exists():
             raise DomainNotFound(instance=instance_uuid, host=self._settings.host)
         return disks.read_tail(folder.console_log, tail_bytes)
+
+    def diagnostics(self, instance_uuid: str) -> Diagnostics:
+        with libvirt_speaks(instance_uuid, self._settings.host):
+            domain = self._domain(instance_uuid)
+            return diagnostics_of(domain, hypervisor=domain.connect().getType().lower())
 
     def clean(self) -> None:
         settings = self._settings
