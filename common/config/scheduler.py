@@ -29,6 +29,16 @@ OPTS = [
         default=1000000.0,
         help="How much recent failed builds count against a host.",
     ),
+    cfg.FloatOpt(
+        "soft_affinity_weight_multiplier",
+        default=1.0,
+        help="How much members of a soft-affinity server group count for their host.",
+    ),
+    cfg.FloatOpt(
+        "soft_anti_affinity_weight_multiplier",
+        default=1.0,
+        help="How much members of a soft-anti-affinity server group count against their host.",
+    ),
     cfg.IntOpt(
         "host_subset_size",
         default=1,

@@ -5,6 +5,8 @@ from common.objects.versioned import Versioned
 
 AFFINITY = "affinity"
 ANTI_AFFINITY = "anti-affinity"
+SOFT_AFFINITY = "soft-affinity"
+SOFT_ANTI_AFFINITY = "soft-anti-affinity"
 
 
 class ServerGroup(Versioned, frozen=True, kw_only=True):

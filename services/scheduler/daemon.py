@@ -88,6 +88,8 @@ def make_chooser(conf: cfg.ConfigOpts, rng: random.Random) -> Chooser:
         "cpu": options.cpu_weight_multiplier,
         "disk": options.disk_weight_multiplier,
         "build_failure": options.build_failure_weight_multiplier,
+        "soft_affinity": options.soft_affinity_weight_multiplier,
+        "soft_anti_affinity": options.soft_anti_affinity_weight_multiplier,
     }
     return Chooser(
         filters_named([*options.enabled_filters, *_ALWAYS]),

@@ -85,7 +85,7 @@ class _Pass:
     ) -> None:
         self._hosts, self._spec, self._filters = hosts, spec, filters
         accepted = self._accepted(hosts)
-        self._scale = Scale(weighers, hosts, np.flatnonzero(accepted))
+        self._scale = Scale(weighers, hosts, spec, np.flatnonzero(accepted))
         self._scores = np.where(accepted, self._scale.scores(hosts), -np.inf)
 
     def _accepted(self, hosts: HostColumns) -> Mask:

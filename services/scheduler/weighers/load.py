@@ -3,29 +3,30 @@
 
 import numpy as np
 
+from common.objects.request_spec import RequestSpec
 from services.scheduler.host_table import Floats, HostColumns
 from services.scheduler.weighers.registry import host_weigher
 
 
 @host_weigher("ram")
-def free_memory(hosts: HostColumns) -> Floats:
+def free_memory(hosts: HostColumns, spec: RequestSpec) -> Floats:
     """MiB of memory that may still be claimed."""
     return hosts.memory_free_mib.astype(np.float64)
 
 
 @host_weigher("cpu")
-def free_vcpus(hosts: HostColumns) -> Floats:
+def free_vcpus(hosts: HostColumns, spec: RequestSpec) -> Floats:
     """vCPUs that may still be claimed."""
     return hosts.vcpus_free.astype(np.float64)
 
 
 @host_weigher("disk")
-def free_disk(hosts: HostColumns) -> Floats:
+def free_disk(hosts: HostColumns, spec: RequestSpec) -> Floats:
     """GiB of disk that may still be claimed."""
     return hosts.disk_free_gib.astype(np.float64)
 
 
 @host_weigher("build_failure")
-def few_failed_builds(hosts: HostColumns) -> Floats:
+def few_failed_builds(hosts: HostColumns, spec: RequestSpec) -> Floats:
     """Recently failed builds count against a host."""
     return -hosts.failed_builds.astype(np.float64)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a weigher is, and how scores are made of several.
 
-A weigher is a function of hosts to numbers of any unit, higher being better. As Nova's operators
-know it, each weigher's numbers are stretched to 0..1 over the hosts that passed the filters (all
-alike: 0) and then multiplied by its multiplier; the sum is the host's score.
+A weigher is a function of hosts and a request to numbers of any unit, higher being better. As
+Nova's operators know it, each weigher's numbers are stretched to 0..1 over the hosts that passed
+the filters (all alike: 0) and then multiplied by its multiplier; the sum is the host's score.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.objects.request_spec import RequestSpec
 from services.scheduler.host_table import Floats, HostColumns, Rows
 
-Weighs = Callable[[HostColumns], Floats]
+Weighs = Callable[[HostColumns, RequestSpec], Floats]
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Scale:
     """The stretch of each weigher to 0..1, fixed once for a request: a host that takes an
     instance is weighed again on the same scale, and no other host's score changes."""
 
-    def __init__(self, weighers: Sequence[Weigher], hosts: HostColumns, passed: Rows) -> None:
+    def __init__(
+        self, weighers: Sequence[Weigher], hosts: HostColumns, spec: RequestSpec, passed: Rows
+    ) -> None:
+        self._spec = spec
         self._weighers: list[tuple[Weigher, float, float]] = []
         for weigher in weighers if len(passed) else ():
-            values = weigher.weighs(hosts)[passed]
+            values = weigher.weighs(hosts, spec)[passed]
             lowest, highest = float(values.min()), float(values.max())
             # Hosts that are all alike stay so until one takes an instance; it then falls behind.
             span = (highest - lowest) or max(1.0, abs(lowest))
@@ -60,5 +64,5 @@ class Scale:
         """The score of each host."""
         total = np.zeros(len(hosts))
         for weigher, lowest, span in self._weighers:
-            total += (weigher.weighs(hosts) - lowest) * (weigher.multiplier / span)
+            total += (weigher.weighs(hosts, self._spec) - lowest) * (weigher.multiplier / span)
         return total

@@ -17,7 +17,10 @@ FILTERS = (
     "ComputeFilter", "AvailabilityZoneFilter", "CapacityFilter", "ImagePropertiesFilter",
     "RequestedHostFilter", "ExcludedHostFilter",
 )  # fmt: skip
-MULTIPLIERS = {"ram": 1.0, "cpu": 1.0, "disk": 1.0, "build_failure": 1000000.0}
+MULTIPLIERS = {
+    "ram": 1.0, "cpu": 1.0, "disk": 1.0, "build_failure": 1000000.0,
+    "soft_affinity": 1.0, "soft_anti_affinity": 1.0,
+}  # fmt: skip
 NEED = Resources(vcpus=1, memory_mib=1024, disk_gib=10)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from common.objects.resources import Resources
+from common.objects.server_group import GroupSpec
 from tests.unit.scheduler.hosts import (
     NEED,
     HandClock,
@@ -35,6 +36,24 @@ def test_many_instances_of_one_request_spread_over_the_hosts():
     selection = make_chooser().select(table, make_spec(count=8))
 
     assert Counter(chosen(selection)) == {"h0": 2, "h1": 2, "h2": 2, "h3": 2}
+
+
+def test_soft_policies_choose_among_hosts_that_are_alike():
+    def host_for(policy, members_on):
+        group = GroupSpec(uuid="g", name="g", policy=policy, hosts={members_on: 1})
+        table = table_of(*(make_host(f"h{n}") for n in range(3)))
+        return chosen(make_chooser().select(table, make_spec(group=group)))[0]
+
+    assert host_for("soft-affinity", members_on="h1") == "h1"
+    assert host_for("soft-anti-affinity", members_on="h0") == "h1"
+
+
+def test_soft_policies_forbid_nothing():
+    group = GroupSpec(uuid="g", name="g", policy="soft-anti-affinity", hosts={"a": 3})
+
+    selection = make_chooser().select(table_of(make_host("a")), make_spec(group=group))
+
+    assert chosen(selection) == ["a"]
 
 
 def test_requests_in_quick_succession_do_not_pile_up_on_one_host():
