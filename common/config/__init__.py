@@ -16,7 +16,7 @@ from common.observability import log
 # Modules of this package that define `GROUP` (None: DEFAULT) and `OPTS`.
 GROUPS = (
     "default", "api", "scheduler", "conductor", "compute", "libvirt", "fake", "metadata",
-    "companion", "database", "quota", "service_user",
+    "companion", "database", "quota", "rate_limit", "service_user",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from common.policy import Policy
 from services.api import faults
 from services.api.idempotency import DoneOnce
 from services.api.openapi import OpenApi
+from services.api.rate_limit import MESSAGE, TOO_MANY, ProjectLimit, RateLimit, address_of
 from services.api.request import EveryRequest
 from services.api.resources import versions
 from services.api.routes import Parts, collections, routes
@@ -29,6 +30,8 @@ class AppOptions:
     max_body_bytes: int = 114688
     link_prefix: str = ""
     trust_forwarded: bool = False
+    project_limit: RateLimit | None = None
+    address_limit: RateLimit | None = None
 
 
 class Health:
@@ -56,8 +59,9 @@ def make_app(
         link_prefix=options.link_prefix,
         trust_forwarded=options.trust_forwarded,
     )
+    limit = [ProjectLimit(options.project_limit)] if options.project_limit else []
     app: falcon.App[Any, Any] = falcon.App(
-        middleware=[every, DoneOnce(parts.idempotency)], media_type="application/json"
+        middleware=[every, *limit, DoneOnce(parts.idempotency)], media_type="application/json"
     )
     app.resp_options.default_media_type = "application/json"
     faults.install(app)
@@ -80,18 +84,24 @@ def _elsewhere(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
     versions.choices(req, resp)
 
 
-def behind(token_filter: Wsgi, app: Wsgi, *, max_body_bytes: int) -> Wsgi:
+def behind(token_filter: Wsgi, app: Wsgi, options: AppOptions) -> Wsgi:
     """Requests of the API go through the token filter, documents do not.
 
-    A body that says it is too large is refused before anybody is asked about the token.
+    A body that says it is too large, and an address that asks too often, are refused before
+    anybody is asked about the token.
     """
+    limit = options.address_limit
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         length = environ.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length) > max_body_bytes:
-            return _too_large(start_response)
+        if length.isdecimal() and int(length) > options.max_body_bytes:
+            return _refused(start_response, "413 Content Too Large", str(TooLarge()))
         if path.startswith(("/v2.1/", "/v2/")) and path not in ("/v2.1/", "/v2/"):
+            address = address_of(environ, trust_forwarded=options.trust_forwarded)
+            wait_s = limit.wait_s(address) if limit else None
+            if wait_s is not None:
+                return _refused(start_response, f"{TOO_MANY} Too Many Requests", MESSAGE, wait_s)
             return token_filter(environ, start_response)
         environ.pop("HTTP_X_IDENTITY_STATUS", None)
         return app(environ, start_response)
@@ -99,13 +109,18 @@ def behind(token_filter: Wsgi, app: Wsgi, *, max_body_bytes: int) -> Wsgi:
     return serve
 
 
-def _too_large(start_response: Callable[..., Any]) -> Iterable[bytes]:
-    body, request_id = faults.fault_body(413, str(TooLarge())), new_request_id()
+def _refused(
+    start_response: Callable[..., Any], status: str, message: str, retry_after_s: int | None = None
+) -> Iterable[bytes]:
+    body = faults.fault_body(int(status[:3]), message, retry_after_s)
+    request_id = new_request_id()
     headers = [
         ("Content-Type", "application/json; charset=UTF-8"),
         ("Content-Length", str(len(body))),
         ("x-openstack-request-id", request_id),
         ("x-compute-request-id", request_id),
     ]
-    start_response("413 Content Too Large", headers)
+    if retry_after_s is not None:
+        headers.append(("Retry-After", str(retry_after_s)))
+    start_response(status, headers)
     return [body]

@@ -4,13 +4,21 @@
 The process that gunicorn forks from stays small: what a worker needs is imported in the worker.
 """
 
+import logging
 import sys
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from common import config
+from common.errors import Invalid
 from common.observability import log
 from common.wsgi import Served, ServeOptions, serve
+
+if TYPE_CHECKING:
+    from services.api.app import AppOptions
+
+LOG = logging.getLogger(__name__)
 
 _PROGRAM = "kilonova-api"
 
@@ -45,7 +53,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.tasks import Tasks
     from common.rpc.conductor.usage import Usage
     from common.rpc.transport import Bus
-    from services.api.app import AppOptions, behind, make_app
+    from services.api.app import behind, make_app
     from services.api.auth import TokenFilter
     from services.api.lookups import Lookups
     from services.api.readiness import Readiness
@@ -85,17 +93,8 @@ def make(conf: cfg.ConfigOpts) -> Served:
         show_password=options.enable_instance_password,
         max_limit=options.max_limit,
     )
-    app = make_app(
-        parts,
-        Policy(conf),
-        AppOptions(
-            max_limit=options.max_limit,
-            max_body_bytes=options.max_body_bytes,
-            link_prefix=options.compute_link_prefix,
-            trust_forwarded=options.trust_forwarded_headers,
-        ),
-        readiness.problems,
-    )
+    app_options = _app_options(conf)
+    app = make_app(parts, Policy(conf), app_options, readiness.problems)
     presence = Presence(
         bus,
         binary=_PROGRAM,
@@ -110,15 +109,37 @@ def make(conf: cfg.ConfigOpts) -> Served:
         presence.stop()
         bus.close()
 
-    return Served(
-        behind(TokenFilter(app, conf, clock), app, max_body_bytes=options.max_body_bytes), stop
+    return Served(behind(TokenFilter(app, conf, clock), app, app_options), stop)
+
+
+def _app_options(conf: cfg.ConfigOpts) -> "AppOptions":
+    from services.api.app import AppOptions
+    from services.api.rate_limit import limits_of
+
+    options = conf.api
+    project_limit, address_limit = limits_of(conf.rate_limit)
+    return AppOptions(
+        max_limit=options.max_limit,
+        max_body_bytes=options.max_body_bytes,
+        link_prefix=options.compute_link_prefix,
+        trust_forwarded=options.trust_forwarded_headers,
+        project_limit=project_limit,
+        address_limit=address_limit,
     )
 
 
 def main() -> int:
     """The console script."""
-    conf = config.load(_PROGRAM, sys.argv[1:], ["api"])
+    conf = config.load(_PROGRAM, sys.argv[1:], ["api", "rate_limit"])
     log.setup(conf, _PROGRAM)
+    if conf.rate_limit.per_project or conf.rate_limit.per_address:
+        from services.api.rate_limit import limits_of
+
+        try:
+            limits_of(conf.rate_limit)
+        except Invalid as wrong:
+            LOG.error("%s", wrong)
+            return 1
     options = conf.api
     serve(
         ServeOptions(

@@ -26,11 +26,12 @@ NOT_ROUTED = "404 Not Found\n\nThe resource could not be found.\n\n   \n"
 
 
 class HttpRefusal(Exception):
-    """A status that stands for no error kind: 406, 415, 300."""
+    """A status that stands for no error kind: 406, 415, 429, 300."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 def fault_body(status: int, message: str, retry_after_s: int | None = None) -> bytes:
@@ -49,12 +50,16 @@ def install(app: falcon.App[Any, Any]) -> None:
     app.add_error_handler(HttpRefusal, _refusal)
 
 
-def _write(resp: falcon.Response, status: int, message: str) -> None:
+def _write(
+    resp: falcon.Response, status: int, message: str, retry_after_s: int | None = None
+) -> None:
     resp.status = falcon.code_to_http_status(status)
-    resp.data = fault_body(status, message)
+    resp.data = fault_body(status, message, retry_after_s)
     resp.content_type = _CONTENT_TYPE
     if status == 503:
-        resp.set_header("Retry-After", str(RETRY_AFTER_S))
+        retry_after_s = RETRY_AFTER_S
+    if retry_after_s is not None:
+        resp.set_header("Retry-After", str(retry_after_s))
 
 
 def _known(
@@ -72,7 +77,7 @@ def _known(
 def _refusal(
     req: falcon.Request, resp: falcon.Response, error: HttpRefusal, params: dict[str, Any]
 ) -> None:
-    _write(resp, error.status, str(error))
+    _write(resp, error.status, str(error), error.retry_after_s)
 
 
 def _falcons_own(
