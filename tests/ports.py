@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ports for servers of tests."""
 
-import random
+import secrets
 import socket
 
 # Below those that the kernel gives to connections: a server that is started again, while other
@@ -13,7 +13,7 @@ def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on now, drawn at random: others look for some too."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(_FIRST, _LAST)
+        port = _FIRST + secrets.randbelow(_LAST - _FIRST)
         if port not in found and _is_free(port):
             found.append(port)
     return found

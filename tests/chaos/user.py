@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from sqlalchemy import text
 
@@ -41,9 +42,11 @@ class User:
         network.create_subnet(network_id=self.network, ip_version=4, cidr="10.20.0.0/16")
         flavor = Flavor(flavorid="1", name="tiny", vcpus=1, memory_mib=64, root_gib=1)
         Catalog.client(self.bus).create_flavor(ADMIN, flavor)
+        self._threads = ThreadPoolExecutor(max_workers=64)
         self.plain_config = cloud.config_file.read_text()
 
     def close(self):
+        self._threads.shutdown(cancel_futures=True)
         self.bus.close()
         self.database.close()
 
@@ -72,13 +75,19 @@ class User:
         self._insist(ask)
 
     def _insist(self, ask):
-        deadline = time.monotonic() + 60
+        """What `ask` returns; asked again at once when a daemon died, maybe with the request."""
+        asked, deadline = [self._threads.submit(ask)], time.monotonic() + 60
         while True:
-            try:
-                return ask()
-            except Unavailable:
-                assert time.monotonic() < deadline, "nobody answers"
-                self.revive()
+            for one in wait(asked, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                asked.remove(one)
+                if not isinstance(one.exception(), Unavailable):
+                    return one.result()
+            has_died = self.revive()
+            if has_died or not asked:
+                asked.append(self._threads.submit(ask))
+            if has_died:
+                deadline = time.monotonic() + 60
+            assert time.monotonic() < deadline, "nobody answers"
 
     # --- outcomes ---
 
@@ -202,7 +211,8 @@ class User:
         self.cloud.start(name)
 
     def revive(self):
-        """Start what has died."""
+        """Start what has died; whether anything had."""
+        has_died = False
         for name in DAEMONS:
             try:
                 if not self.cloud.has_died(name):
@@ -210,7 +220,9 @@ class User:
                 self.cloud.reap(name)
             except KeyError:
                 pass  # a test has killed it
+            has_died = True
             self.cloud.start(name, wait=False)
+        return has_died
 
     def counters(self, name):
         """What a daemon counts."""
