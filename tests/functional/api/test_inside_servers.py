@@ -32,6 +32,31 @@ def test_a_server_without_numa_nodes_has_none_in_its_topology(call, server):
     assert call("GET", f"/servers/{server}/topology", version="2.77").status_code == 404
 
 
+def test_the_topology_is_what_the_flavor_asks_for(cloud, call):
+    admin, demo = cloud.connect("admin"), cloud.connect("demo")
+    flavor = admin.compute.create_flavor(name="numa", vcpus=4, ram=128, disk=1)
+    specs = {"hw:numa_nodes": "2", "hw:cpu_threads": "2", "hw:mem_page_size": "large"}
+    admin.compute.create_flavor_extra_specs(flavor, specs)
+    image = next(each for each in demo.image.images() if each.name == "guest")
+    made = demo.compute.create_server(
+        name="numa", flavor_id=flavor.id, image_id=image.id, networks="none"
+    )
+    demo.compute.wait_for_server(made, interval=0.1)
+
+    shown = call("GET", f"/servers/{made.id}/topology").json()
+
+    demo.compute.delete_server(made)
+    demo.compute.wait_for_delete(made, interval=0.1)
+    admin.compute.delete_flavor(flavor)
+    assert shown == {
+        "pagesize_kb": 2048,
+        "nodes": [
+            {"memory_mb": 64, "vcpu_set": [0, 1], "siblings": [[0, 1]]},
+            {"memory_mb": 64, "vcpu_set": [2, 3], "siblings": [[2, 3]]},
+        ],
+    }
+
+
 def test_the_password_that_a_guest_posted_is_shown_until_it_is_cleared(call, cloud, server):
     path = f"/servers/{server}/os-server-password"
     before = call("GET", path).json()

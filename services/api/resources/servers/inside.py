@@ -3,7 +3,11 @@
 
 from typing import Any
 
+from common.errors import ImageUnacceptable
+from common.guest_hardware.topology import choose_nodes, choose_topology, page_kib
+from common.guest_hardware.wishes import Wishes
 from common.objects.diagnostics import Diagnostics, DiskCounters, NicCounters
+from common.objects.instance import Instance
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.servers import Servers as ServersRpc
 from common.states import PowerState
@@ -16,6 +20,7 @@ from services.api.responder import responder
 _OBJECT = Raw(Plain({"type": "object"}))
 _PASSWORD_RULE = "os_compute_api:os-server-password:"
 _KIB_A_MIB = 1024
+_USUAL_PAGE_KIB = 4
 _UNCOUNTED = -1  # how the free form says that something is not counted
 _STATES = {
     PowerState.NOSTATE: "pending",
@@ -50,9 +55,12 @@ class ServerTopology:
         policy="compute:server:topology:index", query=ANY_QUERY, returns=_OBJECT, since="2.78"
     )
     def on_get(self, call: ApiCall, server_id: str) -> dict[str, Any]:
-        """Show a server's NUMA nodes: none, as long as hosts give guests none."""
-        self._servers.get(call.caller, server_id)
-        return {"nodes": [], "pagesize_kb": None}
+        """Show a server's NUMA nodes, as its flavor and image ask for them.
+
+        Which CPUs of its host they are on, only the host knows: `host_node` and `cpu_pinning` are
+        left out.
+        """
+        return _topology(self._servers.get(call.caller, server_id))
 
 
 class ServerPassword:
@@ -74,6 +82,34 @@ class ServerPassword:
     def on_delete(self, call: ApiCall, server_id: str) -> None:
         """Forget the password; the guest keeps it, and may post another."""
         self._guest.forget_password(call.caller, server_id)
+
+
+def _topology(server: Instance) -> dict[str, Any]:
+    wishes, flavor = Wishes(server), server.flavor
+    try:
+        nodes = choose_nodes(wishes, flavor.vcpus, flavor.memory_mib)
+        threads = choose_topology(wishes, flavor.vcpus).threads
+        pages = page_kib(wishes, wishes.text("hw:mem_page_size", "hw_mem_page_size"))
+    except ImageUnacceptable:  # no host has built it either
+        return {"nodes": [], "pagesize_kb": None}
+    return {
+        "nodes": [
+            {
+                "memory_mb": node.memory_mib,
+                "vcpu_set": sorted(node.cpus),
+                "siblings": _siblings(sorted(node.cpus), threads),
+            }
+            for node in nodes
+        ],
+        "pagesize_kb": (pages or _USUAL_PAGE_KIB) if nodes else None,
+    }
+
+
+def _siblings(cpus: list[int], threads: int) -> list[list[int]]:
+    """CPUs that are threads of one core."""
+    if threads == 1:
+        return []
+    return [cpus[first : first + threads] for first in range(0, len(cpus), threads)]
 
 
 def _standard(found: Diagnostics) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from oslo_config import cfg
 
 from common.clients.image import ImageClient
 from common.clients.session import ServiceSession
+from common.guest_hardware.topology import parse_cpus
 from common.guest_metadata.openstack_tree import TreeSettings
 from services.compute.images import GIB, ImageCache
 from services.compute.virt.libvirt.domain_xml.spec import Platform
-from services.compute.virt.libvirt.domain_xml.topology import parse_cpus
 from services.compute.virt.libvirt.driver import LibvirtDriver, Settings
 
 

@@ -5,8 +5,8 @@ Names, values and meaning are those of the Compute service's documented extra sp
 properties. What this host cannot give is refused by name, not overlooked.
 """
 
-import re
-
+from common.guest_hardware.topology import choose_nodes, choose_topology, mask_of, page_kib
+from common.guest_hardware.wishes import Wishes
 from common.objects.instance import Instance
 from services.compute.virt.libvirt.domain_xml.spec import (
     Firmware,
@@ -18,8 +18,6 @@ from services.compute.virt.libvirt.domain_xml.spec import (
     Rng,
     Tpm,
 )
-from services.compute.virt.libvirt.domain_xml.topology import choose_nodes, choose_topology, mask_of
-from services.compute.virt.libvirt.domain_xml.wishes import Wishes
 
 _DISK_BUSES = ("virtio", "scsi", "ide", "sata", "usb")
 _VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet", "vmxnet3")
@@ -37,8 +35,6 @@ _UNSUPPORTED = (
 )
 # The kernel's tap devices have no more.
 _MOST_QUEUES = 256
-_PAGE_UNITS_KIB = {"": 1, "k": 1, "m": 1024, "g": 1024**2, "t": 1024**3}
-_HUGE_PAGE_KIB = 2048
 # QEMU's default CPU under emulation hangs in secure firmware.
 _SECURE_BOOT_CPU = "Nehalem"
 
@@ -153,20 +149,7 @@ def _memory(wishes: Wishes) -> Memory:
     locked = wishes.is_on("hw:locked_memory", "hw_locked_memory")
     if locked and text is None:
         wishes.refuse("hw:locked_memory needs hw:mem_page_size")
-    return Memory(page_kib=_page_kib(wishes, text), locked=locked)
-
-
-def _page_kib(wishes: Wishes, text: str | None) -> int | None:
-    if text is None or text.lower() in ("small", "any"):
-        return None
-    if text.lower() == "large":
-        return _HUGE_PAGE_KIB
-    match = re.fullmatch(r"(\d+)\s*([kmgt]?)i?(?:b|bit)?", text.lower())
-    if match is None:
-        wishes.refuse(f"hw:mem_page_size={text} is no size")
-        return None
-    kib = int(match[1]) * _PAGE_UNITS_KIB[match[2]]
-    return None if kib <= 4 else kib
+    return Memory(page_kib=page_kib(wishes, text), locked=locked)
 
 
 def _limits(wishes: Wishes) -> Limits:

@@ -4,9 +4,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from common.guest_hardware.topology import CpuTopology, NumaNode
 from common.objects.instance import Instance
 from common.objects.network import VirtualInterface
-from services.compute.virt.libvirt.domain_xml.topology import CpuTopology, NumaNode
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@
 Names and meaning of the wishes are the Compute service's documented ones (CPU topologies).
 """
 
+import re
 from dataclasses import dataclass
 
-from services.compute.virt.libvirt.domain_xml.wishes import Wishes
+from common.guest_hardware.wishes import Wishes
 
 _PARTS = ("sockets", "cores", "threads")
 _NO_LIMIT = 1 << 16
+_HUGE_PAGE_KIB = 2048
+_PAGE_UNITS_KIB = {"": 1, "k": 1, "m": 1024, "g": 1024**2, "t": 1024**3}
 
 
 @dataclass(frozen=True)
@@ -149,3 +152,20 @@ def mask_of(wishes: Wishes, name: str, text: str, vcpus: int) -> frozenset[int]:
     if not found <= frozenset(range(vcpus)):
         wishes.refuse(f"{name}={text} names CPUs that a guest of {vcpus} has not")
     return found
+
+
+def page_kib(wishes: Wishes, text: str | None) -> int | None:
+    """KiB of the pages that `hw:mem_page_size` asks for; None: the usual ones.
+
+    Raises: ImageUnacceptable.
+    """
+    if text is None or text.lower() in ("small", "any"):
+        return None
+    if text.lower() == "large":
+        return _HUGE_PAGE_KIB
+    match = re.fullmatch(r"(\d+)\s*([kmgt]?)i?(?:b|bit)?", text.lower())
+    if match is None:
+        wishes.refuse(f"hw:mem_page_size={text} is no size")
+        return None
+    kib = int(match[1]) * _PAGE_UNITS_KIB[match[2]]
+    return None if kib <= 4 else kib
