@@ -5,6 +5,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from oslo_utils import timeutils
+
 
 class Clock(Protocol):
     """Wall-clock time for records, monotonic time for waiting."""
@@ -24,6 +26,17 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def moment_of(text: str) -> datetime:
+    """What an ISO 8601 text says, in UTC: databases do not know every offset that a text may have.
+
+    Raises: ValueError.
+    """
+    try:
+        return timeutils.parse_isotime(text).astimezone(UTC)
+    except OverflowError as outside:
+        raise ValueError(f"{text} is not between the years 1 and 9999") from outside
 
 
 def iso_seconds(moment: datetime) -> str:

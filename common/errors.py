@@ -112,6 +112,22 @@ class Unavailable(KilonovaError):
     message = "{service} is not available; try again later."
 
 
+class NotReady(Unavailable):
+    """A neighbour is still at work on what is needed; that may take longer than its return."""
+
+    message = "{what} is not ready yet."
+
+
+class NotYet(NotReady):
+    """As NotReady; who raises it also knows when to end the wait."""
+
+
+class Failed(KilonovaError):
+    """The request was right, what it asked for went wrong on our side (500, with the reason)."""
+
+    kind = "failed"
+
+
 class Internal(KilonovaError):
     """A fault of ours (500)."""
 
@@ -122,7 +138,8 @@ class Internal(KilonovaError):
 _KINDS: dict[str, type[KilonovaError]] = {
     c.kind: c
     for c in (
-        Invalid, Forbidden, NotFound, Conflict, Gone, TooLarge, NotSupported, Unavailable, Internal,
+        Invalid, Forbidden, NotFound, Conflict, Gone, TooLarge, NotSupported, Unavailable, Failed,
+        Internal,
     )
 }  # fmt: skip
 
@@ -148,6 +165,20 @@ class InstanceLocked(Conflict):
     message = "Instance {instance} is locked"
 
 
+class NotForTpm(Conflict):
+    """What the guest's TPM remembers would be lost; text as clients know it."""
+
+    message = "Operation '{operation}' not supported for vTPM-enabled instance ({instance})."
+
+
+class MayRunElsewhere(Conflict):
+    """A live migration was given up, and the host that the guest may have reached is down."""
+
+    message = (
+        "Instance {instance} may run on {host}, to which it was migrated and which does not answer."
+    )
+
+
 class InstanceNotReady(Conflict):
     """The instance is on no host yet."""
 
@@ -167,7 +198,7 @@ class NoValidHost(KilonovaError):
     """No host can take the instance; the message counts why each was turned away."""
 
     kind = "conflict"
-    message = "No valid host: {reason}"
+    message = "No valid host was found. {reason}"
 
 
 class MigrationNotFound(NotFound):
@@ -178,6 +209,12 @@ class HostFull(Conflict):
     """The chosen host no longer fits the flavor: somebody else claimed first."""
 
     message = "{host} no longer has room for the flavor: somebody else claimed it first."
+
+
+class HostUnsuited(Invalid):
+    """A host that somebody insists on cannot take the instance."""
+
+    message = "{host} cannot take the instance: {reason}."
 
 
 # --- things users name -----------------------------------------------------------------------
@@ -249,6 +286,27 @@ class PortInUse(Conflict):
     message = "Port {port} is still in use."
 
 
+class PortNotUsableDns(Invalid):
+    """A user's own port has another name in DNS than the guest would have."""
+
+    message = (
+        "Port {port} not usable for instance {instance}. Value {value} assigned to dns_name "
+        "attribute does not match instance's hostname {hostname}"
+    )
+
+
+class InterfaceAttachFailed(Failed):
+    """The host could not give the guest the device; the instance's action says why."""
+
+    message = "Failed to attach network adapter device to {instance}"
+
+
+class VirtualInterfaceFailed(Failed):
+    """The network service did not plug a port in time, or said that it cannot."""
+
+    message = "Virtual Interface creation failed: {reason}"
+
+
 class SecurityGroupNotFound(NotFound):
     message = "Security group {group} not found."
 
@@ -267,6 +325,74 @@ class PortLimitExceeded(Forbidden):
 
 class NoMoreAddresses(Invalid):
     message = "No fixed IP addresses available for network: {network}"
+
+
+class VolumeNotFound(NotFound):
+    message = "Volume {volume} could not be found."
+
+
+class SnapshotNotFound(NotFound):
+    message = "Snapshot {snapshot} could not be found."
+
+
+class InvalidVolume(Invalid):
+    """A volume that cannot be used like this, or not now."""
+
+    message = "Invalid volume: {reason}"
+
+
+class VolumeNotAttached(NotFound):
+    message = "volume_id not found: {volume}"
+
+
+class VolumeQuotaExceeded(Forbidden):
+    """The volume service gives the project no more."""
+
+    message = "Quota exceeded for volumes: {reason}"
+
+
+class QuiesceFailed(Conflict):
+    """The image demands that its guest is quiet while it is copied, and it could not be."""
+
+    message = "Quiescing is not supported in instance {instance}: {reason}"
+
+
+class VolumesNotReady(NotReady):
+    """The volume service is still making volumes: they are waited for."""
+
+    message = "Volumes are not ready yet: {volumes}"
+
+
+class TooManyDevices(Forbidden):
+    message = (
+        "The maximum allowed number of disk devices ({most}) to attach to a single instance has "
+        "been exceeded."
+    )
+
+
+class DeviceInUse(Conflict):
+    message = "The supplied device path ({device}) is in use."
+
+
+# --- consoles --------------------------------------------------------------------------------
+
+
+class ConsoleTypeInvalid(Invalid):
+    """No console is of this type, or not by this protocol."""
+
+    message = "Invalid console type {console_type}"
+
+
+class ConsoleTypeUnavailable(Invalid):
+    """The guest has no console of this type."""
+
+    message = "Unavailable console type {console_type}."
+
+
+class ConsoleTokenNotFound(NotFound):
+    """Nobody knows the token, or it opens nothing any more. The message must not repeat it."""
+
+    message = "Token not found"
 
 
 # --- hosts -----------------------------------------------------------------------------------
@@ -307,7 +433,7 @@ class ServerGroupNotFound(NotFound):
 
 
 class GroupForbidsHost(HostFull):
-    """Another member of the server group was faster; `group` says where they are now."""
+    """Another member of the server group was faster."""
 
     message = "Server group {name} ({policy}) allows none of the hosts {host} any more."
 
@@ -337,10 +463,22 @@ class HypervisorError(KilonovaError):
     message = "The hypervisor failed: {reason}"
 
 
+class VolumeUnreachable(HypervisorError):
+    """A host cannot use a volume that the volume service gave it."""
+
+    message = "Volume {volume} cannot be used on this host: {reason}"
+
+
 class DomainNotFound(NotFound):
     """The host's hypervisor has no guest for this instance."""
 
-    message = "Instance {instance} has no guest on {host}."
+    message = "Instance {instance} has no guest on its host."
+
+
+class GuestHasArrived(Conflict):
+    """What was made for a live migration is in use: the guest has come."""
+
+    message = "The guest of instance {instance} has arrived on {host}; nothing is removed there."
 
 
 class DiskFull(KilonovaError):

@@ -23,11 +23,17 @@ NetworkId = NewType("NetworkId", str)
 ImageId = NewType("ImageId", str)
 
 NewUuid = Callable[[], str]
+NewToken = Callable[[], str]
 
 
 def new_uuid() -> str:
     """A random UUID in its 36-character form."""
     return str(uuid.uuid4())
+
+
+def new_token() -> str:
+    """256 random bits, as 43 characters that a URL takes as they are."""
+    return secrets.token_urlsafe(32)
 
 
 def new_request_id() -> RequestId:

@@ -170,6 +170,10 @@ def _allowed(
     )
 
 
+# What is being done to an instance whose consoles go away under it, and what its 409 says.
+NO_CONSOLE_DURING = frozenset(("deleting", "migrating"))
+CONSOLE_WORD = "get_vnc_console"
+
 _USABLE = "active paused stopped suspended"
 _ATTACHABLE = "active paused resized soft-delete stopped"
 ALLOWED: dict[str, Allowed] = {
@@ -220,6 +224,9 @@ ALLOWED: dict[str, Allowed] = {
     "detach_volume": _allowed("detach_volume", f"{_ATTACHABLE} shelved shelved_offloaded"),
     "detach_volume_unshelved": _allowed("detach_volume", _ATTACHABLE),
     "swap_volume": _allowed("swap_volume", "active paused resized"),
+    # What the volume service asks for; the contract has no states for it.
+    "extend_volume": _allowed("extend_volume", _ATTACHABLE, locked=False),
+    "snapshot_volume": _allowed("volume_snapshot", _ATTACHABLE, locked=False),
     "create_share": _allowed("create share", "stopped", None, launched=False, locked=False),
     "delete_share": _allowed("delete share", "error stopped", None, launched=False, locked=False),
     "update_metadata": _allowed("update metadata", _USABLE, None),

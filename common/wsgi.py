@@ -6,7 +6,6 @@ fork: connections, transports and clients must not be shared between processes. 
 may live in another network namespace.
 """
 
-import ctypes
 import logging
 import os
 import socket
@@ -19,11 +18,10 @@ import gunicorn.app.base
 import gunicorn.sock
 import setproctitle
 
-from common import daemon, memory
+from common import daemon, memory, network_namespace
 from common.wsgi_worker import OnlyWorker, StayingWorker
 
 LOG = logging.getLogger(__name__)
-_CLONE_NEWNET = 0x40000000
 
 
 @dataclass(frozen=True)
@@ -70,24 +68,8 @@ def serve(options: ServeOptions, make: Callable[[], Served]) -> None:
 def _listen(options: ServeOptions) -> socket.socket:
     if not options.network_namespace:
         return _bound_socket(options.host, options.port)
-    libc = ctypes.CDLL(None, use_errno=True)
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{options.network_namespace}", os.O_RDONLY)
-    try:
-        _enter(libc, there)
-        try:
-            return _bound_socket(options.host, options.port)
-        finally:
-            _enter(libc, here)
-    finally:
-        os.close(here)
-        os.close(there)
-
-
-def _enter(libc: ctypes.CDLL, namespace: int) -> None:
-    if libc.setns(namespace, _CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")
+    with network_namespace.inside(options.network_namespace):
+        return _bound_socket(options.host, options.port)
 
 
 def _bound_socket(host: str, port: int) -> socket.socket:

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the whole suite, and what it says at its end."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import leftovers, ours
 from tests.sharing import ByServers, place
 
 _LINES = pytest.StashKey[list[str]]()
+_WORDS = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LINES] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before workers are started, which are part of the run."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[_WORDS] = ours.begin()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,9 +48,20 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
     node.config.stash[_LINES] += getattr(node, "workeroutput", {}).get("lines", [])
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """When tests and workers have ended, nothing of theirs may be on the machine."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["lines"] = session.config.stash[_LINES]
+    yield
+    words = session.config.stash.get(_WORDS, None)
+    if words is None:
+        return
+    left = [] if os.environ.get("KILONOVA_KEEP") else leftovers.find(words)
+    words.unlink()
+    if left:
+        session.config.stash[_LINES] += ["", "Left on the machine by this run:", *left]
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

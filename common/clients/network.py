@@ -14,6 +14,7 @@ from urllib.parse import quote
 from common.clients.session import Refused, ServiceSession
 from common.clock import Clock, SystemClock
 from common.errors import (
+    Conflict,
     ExternalNetworkForbidden,
     FixedIpInUse,
     Invalid,
@@ -24,14 +25,18 @@ from common.errors import (
     PortInUse,
     PortLimitExceeded,
     PortNotFound,
+    PortNotUsableDns,
     SecurityGroupNotFound,
 )
 from common.objects.network import FixedIp, RequestedNetwork, VirtualInterface
 
 _TYPE, _VERSION = "network", "v2.0"
 _NETWORK_CACHE_S = 30
+_EXTENSIONS_CACHE_S = 600
 _DEVICE_NAME_LENGTH = 14
 _OWNER_PREFIX = "compute:"
+# Ports that get their address later, or never, and are meant so.
+_NO_ADDRESS_YET = ("deferred", "none")
 
 
 class NetworkClient:
@@ -41,6 +46,7 @@ class NetworkClient:
         self._session = session
         self._clock = clock or SystemClock()
         self._networks: dict[str, tuple[float, dict[str, Any], list[dict[str, Any]]]] = {}
+        self._has_dns: tuple[float, bool] | None = None
         self._lock = threading.Lock()
 
     def plug(
@@ -52,17 +58,19 @@ class NetworkClient:
         zone: str,
         requested: Sequence[RequestedNetwork],
         security_groups: Sequence[str],
+        hostname: str = "",
     ) -> tuple[VirtualInterface, ...]:
         """Make or bind one port for each requested NIC, in order.
 
         `security_groups` are names or ids of the project's groups; none: the default one.
+        `hostname` becomes the ports' name in DNS where the service has that; empty: it stays.
         Again: ports made for the instance before are found and used.
         Raises: NetworkNotFound, PortNotFound, PortInUse, NoMoreAddresses, SecurityGroupNotFound,
         Invalid, Unavailable.
         """
         existing = {port["name"]: port for port in self._ports(device_id=instance)}
         group_ids = self._group_ids(project_id, security_groups)
-        binding = _binding(instance, host, zone)
+        binding = _binding(instance, host, zone) | self._dns_name(hostname, requested)
         more: dict[str, Any] = {"project_id": project_id}
         if group_ids:
             more["security_groups"] = group_ids
@@ -80,15 +88,16 @@ class NetworkClient:
         zone: str,
         wanted: RequestedNetwork,
         key: str,
+        hostname: str = "",
     ) -> VirtualInterface:
-        """Make or bind one more port; its name ends in `key`.
+        """Make or bind one more port; its name ends in `key`, its name in DNS is `hostname`.
 
         Again, with the same key: the port of the first time.
         Raises: NetworkNotFound, PortNotFound, PortInUse, FixedIpInUse, NoMoreAddresses,
         PortLimitExceeded, Invalid, Unavailable.
         """
         existing = {port["name"]: port for port in self._ports(device_id=instance)}
-        binding = _binding(instance, host, zone)
+        binding = _binding(instance, host, zone) | self._dns_name(hostname, [wanted])
         more = {"project_id": project_id}
         return self._plug_one(instance, binding, wanted, existing, key, more)
 
@@ -141,6 +150,8 @@ class NetworkClient:
                 self._call("DELETE", path)
             else:
                 free = {"device_id": "", "device_owner": "", "binding:host_id": ""}
+                if port.get("dns_name"):
+                    free["dns_name"] = ""
                 self._call("PUT", path, {"port": free})
         except Refused as refused:
             if refused.status != 404:
@@ -200,6 +211,10 @@ class NetworkClient:
             )
         return tuple(found)
 
+    def active_ports(self, instance: str) -> frozenset[str]:
+        """Ids of the instance's ports that need not be waited for. Raises: Unavailable."""
+        return frozenset(p["id"] for p in self._ports(device_id=instance) if _is_plugged(p))
+
     def group_names(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Names of security groups, sorted. Raises: Unavailable."""
         wanted = sorted(set(ids))
@@ -222,6 +237,25 @@ class NetworkClient:
             shown.setdefault(place, []).append(each["floating_ip_address"])
         return shown
 
+    def _dns_name(self, hostname: str, requested: Sequence[RequestedNetwork]) -> dict[str, str]:
+        """The name in DNS, where the network service knows about that."""
+        if not hostname or not requested:
+            return {}
+        with self._lock:
+            known = self._has_dns
+        if known is None or self._clock.monotonic() - known[0] > _EXTENSIONS_CACHE_S:
+            known = (self._clock.monotonic(), self._has("dns-integration"))
+            with self._lock:
+                self._has_dns = known
+        return {"dns_name": hostname} if known[1] else {}
+
+    def _has(self, extension: str) -> bool:
+        try:
+            self._call("GET", f"/extensions/{extension}")
+        except Refused:
+            return False
+        return True
+
     def _group_ids(self, project_id: str, names: Sequence[str]) -> list[str]:
         """Ids of the project's groups; none for the default one, which ports get by themselves."""
         if not names or tuple(names) == ("default",):
@@ -241,6 +275,11 @@ class NetworkClient:
             port = self._call("GET", path)["port"]
             if port.get("device_id") not in ("", None, instance):
                 raise PortInUse(port=port_id)
+            name, hostname = port.get("dns_name"), binding.get("dns_name")
+            if name and hostname and name != hostname:
+                raise PortNotUsableDns(
+                    port=port_id, instance=instance, value=name, hostname=hostname
+                )
             return self._call("PUT", path, {"port": binding})["port"]  # type: ignore[no-any-return]
         except Refused as refused:
             raise PortNotFound(port=port_id) from refused
@@ -276,6 +315,7 @@ class NetworkClient:
             created=created,
             tag=tag,
             security_groups=tuple(port.get("security_groups") or ()),
+            active=_is_plugged(port),
         )
 
     def _network(self, network_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -312,8 +352,9 @@ class UserNetworkClient:
         """The requested NICs, each known to exist and usable by the user.
 
         External networks that are not shared take `may_attach_external`; else Forbidden.
-        Raises: NetworkNotFound, PortNotFound, PortInUse, Invalid (a port's network has no subnet,
-        fixed address out of range is left to the network service), Unavailable.
+        Raises: NetworkNotFound, PortNotFound, PortInUse, FixedIpInUse, Invalid (a network has no
+        subnet, a port no address), Unavailable. Whether an address is in range is left to the
+        network service.
         """
         wanted = tuple(requested)
         ids = {w.network_id for w in wanted if w.network_id and not w.port_id}
@@ -321,18 +362,28 @@ class UserNetworkClient:
             found = self._get(token, "/networks", [("id", i) for i in sorted(ids)])
             for missing in ids - {network["id"] for network in found}:
                 raise NetworkNotFound(network=missing)
-            for network in found if not may_attach_external else ():
-                if network.get("router:external") and not network.get("shared"):
-                    raise ExternalNetworkForbidden(network=network["id"])
-        for port_id in (w.port_id for w in wanted if w.port_id):
-            ports = self._get(token, "/ports", [("id", port_id)])
-            if not ports:
-                raise PortNotFound(port=port_id)
-            if ports[0].get("device_id"):
-                raise PortInUse(port=port_id)
-            if not ports[0].get("fixed_ips"):
-                raise Invalid(f"Port {port_id} requires a FixedIP in order to be used.")
+            for network in found:
+                _check_network(network, may_attach_external=may_attach_external)
+        for nic in wanted:
+            if nic.port_id:
+                self._check_port(token, nic.port_id)
+            elif nic.network_id and nic.fixed_ip:
+                self._check_address(token, nic.network_id, nic.fixed_ip)
         return wanted
+
+    def _check_port(self, token: str, port_id: str) -> None:
+        ports = self._get(token, "/ports", [("id", port_id)])
+        if not ports:
+            raise PortNotFound(port=port_id)
+        if ports[0].get("device_id"):
+            raise PortInUse(port=port_id)
+        if not ports[0].get("fixed_ips") and ports[0].get("ip_allocation") not in _NO_ADDRESS_YET:
+            raise Invalid(f"Port {port_id} requires a FixedIP in order to be used.")
+
+    def _check_address(self, token: str, network_id: str, address: str) -> None:
+        fixed = ("fixed_ips", f"ip_address={address}")
+        if self._get(token, "/ports", [("network_id", network_id), fixed]):
+            raise FixedIpInUse(address=address)
 
     def only_network(self, token: str, project_id: str) -> str | None:
         """The one network that the project can use without naming it; None when there is none.
@@ -349,6 +400,20 @@ class UserNetworkClient:
         if len(usable) > 1:
             raise NetworkAmbiguous()
         return usable[0]["id"] if usable else None
+
+    def allocated_network(self, token: str, project_id: str) -> str:
+        """The network that the network service makes for a project that has none.
+
+        Again: the same network. Raises: Invalid (it cannot, or does not know how), Unavailable.
+        """
+        try:
+            found = self.request(token, "GET", f"/auto-allocated-topology/{project_id}").json()
+        except Refused as refused:
+            reason = "" if refused.status == 404 else f": {refused}"
+            raise Invalid(
+                f"Unable to automatically allocate a network for project {project_id}{reason}"
+            ) from refused
+        return str(found["auto_allocated_topology"]["id"])
 
     def security_group_ids(
         self, token: str, project_id: str, names: Sequence[str]
@@ -378,13 +443,28 @@ class UserNetworkClient:
         return list(next(iter(response.json().values())))
 
 
+def _check_network(network: dict[str, Any], *, may_attach_external: bool) -> None:
+    if not network.get("subnets"):
+        raise Invalid(f"Network {network['id']} requires a subnet in order to boot instances on.")
+    is_open = network.get("shared") or not network.get("router:external")
+    if not is_open and not may_attach_external:
+        raise ExternalNetworkForbidden(network=network["id"])
+
+
 def _group_id(name: str, groups: list[dict[str, Any]]) -> str:
     found = [g["id"] for g in groups if name in (g["id"], g["name"])]
     if not found:
         raise SecurityGroupNotFound(group=name)
     if len(found) > 1:
-        raise Invalid(f"Multiple security groups found matching '{name}'. Use an ID instead.")
+        raise Conflict(
+            f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
+        )
     return str(found[0])
+
+
+def _is_plugged(port: Mapping[str, Any]) -> bool:
+    """Whether traffic passes, or is not meant to: a port that is switched off stays DOWN."""
+    return port.get("status") == "ACTIVE" or port.get("admin_state_up") is False
 
 
 def _port_name(instance: str, index: int | str) -> str:
@@ -433,5 +513,6 @@ def _fixed_ip(
         dns=tuple(subnet.get("dns_nameservers") or ()),
         routes=tuple(subnet.get("host_routes") or ()),
         dhcp=subnet.get("enable_dhcp", True),
+        address_mode=subnet.get("ipv6_address_mode") or "",
         floating_ips=tuple(floating),
     )

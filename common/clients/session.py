@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of neighbour services (identity, image, network) by their public HTTP APIs.
+"""Calls of neighbour services (identity, image, network, volume) by their public HTTP APIs.
 
 Endpoints come from the service catalogue. A call goes out with kilonova's own credentials, or with
 a user's token where the user's own rights shall decide. Whatever way a neighbour is away becomes
@@ -45,6 +45,7 @@ class ServiceSession:
     def endpoint(self, service_type: str, version: str) -> str:
         """The service's URL with `version` (such as `v2.0`) at its end, from the catalogue.
 
+        What a catalogue has behind the version (a project's id) is left out.
         Raises: Unavailable (identity is away, or the catalogue has no such service).
         """
         key = f"{service_type} {version}"
@@ -59,9 +60,8 @@ class ServiceSession:
         )
         if not found:
             raise Unavailable(service=f"The {service_type} service (not in the catalogue)")
-        base = str(found).rstrip("/")
-        if not base.endswith("/" + version):
-            base = f"{base}/{version}"
+        base = str(found).rstrip("/").partition(f"/{version}/")[0].removesuffix(f"/{version}")
+        base = f"{base}/{version}"
         with self._lock:
             self._endpoints[key] = base
         return base
@@ -78,19 +78,24 @@ class ServiceSession:
     ) -> Any:
         """One call; the requests.Response of a 2xx or 3xx answer.
 
-        `token`: the user's, instead of kilonova's own credentials.
+        `token`: the user's, instead of kilonova's own credentials. A connection that breaks is
+        made once more, and the request sent again, unless `connect_retries` says something else.
         Raises: Refused (4xx), Unavailable (5xx, no connection, no answer in time).
         """
         url = self.endpoint(service_type, version) + path
         if token is not None:
             options["authenticated"] = False
             options["headers"] = {**options.get("headers", {}), "X-Auth-Token": token}
+        options.setdefault("connect_retries", 1)
         return self._translated(
             service_type,
-            lambda: self._session.request(
-                url, method, connect_retries=1, user_agent="kilonova", log=False, **options
-            ),
+            lambda: self._session.request(url, method, user_agent="kilonova", log=False, **options),
         )
+
+    def project_id(self) -> str:
+        """The project of kilonova's own credentials. Raises: Unavailable."""
+        found = self._translated("identity", self._session.get_project_id)
+        return str(found or "")
 
     def adapter(self, service_type: str) -> adapter.Adapter:
         """A keystoneauth adapter, for libraries that want one."""

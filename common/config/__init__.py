@@ -16,7 +16,8 @@ from common.observability import log
 # Modules of this package that define `GROUP` (None: DEFAULT) and `OPTS`.
 GROUPS = (
     "default", "api", "scheduler", "conductor", "compute", "libvirt", "fake", "metadata",
-    "companion", "database", "quota", "rate_limit", "service_user",
+    "console", "consoleauth", "vnc", "spice", "serial_console",
+    "companion", "database", "quota", "rate_limit", "service_user", "volume",
 )  # fmt: skip
 
 

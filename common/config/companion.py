@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[companion]: the stand-alone identity, image and network services."""
+"""[companion]: the stand-alone identity, image, network and block storage services."""
 
 from oslo_config import cfg
 
@@ -7,7 +7,7 @@ GROUP = "companion"
 
 OPTS = [
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
-    cfg.PortOpt("port", default=5000, help="Port to listen on, for all three services."),
+    cfg.PortOpt("port", default=5000, help="Port to listen on, for all four services."),
     cfg.IntOpt("threads", default=8, min=1, max=64, help="Requests answered at the same time."),
     cfg.URIOpt(
         "public_url",
@@ -26,7 +26,9 @@ OPTS = [
     cfg.StrOpt(
         "data_path",
         default="",
-        help="Folder for the store and the images; empty: `companion` below state_path.",
+        help="Folder for the store, images and volumes; empty: `companion` below state_path. A "
+        "file system with reflinks (XFS, btrfs) makes snapshots and copies of volumes at once, "
+        "also of volumes in use.",
     ),
     cfg.StrOpt(
         "run_path",
@@ -89,8 +91,56 @@ OPTS = [
     cfg.BoolOpt(
         "tell_compute",
         default=True,
-        help="Whether the compute service in the catalogue is told what happens to the ports of "
-        "its instances. Without, it learns of changes when it looks by itself.",
+        help="Whether the compute service in the catalogue is told what happens to the ports and "
+        "volumes of its instances. Without, it learns of changes of ports when it looks by itself, "
+        "and servers do not see that a volume grew.",
+    ),
+    cfg.BoolOpt(
+        "plugs_ports",
+        default=True,
+        help="Whether ports are ACTIVE as soon as they are bound to a host. Without, they stay "
+        "DOWN, as with a network service whose agents do nothing, and an administrator says by "
+        "external events that one is plugged: for trying how servers wait for that.",
+    ),
+    cfg.IntOpt(
+        "quota_volumes",
+        default=10,
+        min=-1,
+        help="Volumes that a project may have unless an administrator gave it another quota; -1: "
+        "as many as it likes.",
+    ),
+    cfg.IntOpt(
+        "quota_gigabytes",
+        default=1000,
+        min=-1,
+        help="GiB that a project's volumes and snapshots may have together. Volumes take room only "
+        "for what is written to them, so this may promise more than there is.",
+    ),
+    cfg.IntOpt(
+        "quota_snapshots",
+        default=10,
+        min=-1,
+        help="Snapshots of volumes that a project may have.",
+    ),
+    cfg.IntOpt(
+        "max_volume_gib",
+        default=-1,
+        min=-1,
+        help="Largest volume in GiB; -1: no limit but the quota and the file system (16384 on "
+        "ext4).",
+    ),
+    cfg.IntOpt(
+        "volume_workers",
+        default=2,
+        min=1,
+        max=32,
+        help="Volumes that are copied or converted at the same time. More finish sooner only where "
+        "the disk is faster than one processor.",
+    ),
+    cfg.StrOpt(
+        "default_volume_type",
+        default="__DEFAULT__",
+        help="Type of volumes when a request names none; made when it is missing.",
     ),
     cfg.StrOpt(
         "network_namespace",

@@ -82,6 +82,12 @@ OPTS = [
         max=86400,
         help="Seconds between sweeps over the guests for power states that no event told.",
     ),
+    cfg.BoolOpt(
+        "resume_guests_state_on_host_boot",
+        default=False,
+        help="After the host has booted, start those guests that ran when it went down. Otherwise "
+        "they are shown as what they are: shut off.",
+    ),
     cfg.StrOpt(
         "config_drive_format",
         default="iso9660",

@@ -90,7 +90,8 @@ OPTS = [
         min=0,
         max=3600,
         help="Seconds a guest gets to shut down by itself before its power is cut. Raise it "
-        "for guests that flush large caches; 0 cuts power at once.",
+        "for guests that flush large caches; 0 cuts power at once. An image may say otherwise, "
+        "by its property os_shutdown_timeout.",
     ),
     cfg.IntOpt(
         "build_attempts",
@@ -107,6 +108,36 @@ OPTS = [
         help="Seconds for which an operation waits for a scheduler, image, network or volume "
         "service that does not answer, and as long again to undo what it had begun. Raise it where "
         "those restart slowly; users wait that long for an error.",
+    ),
+    cfg.IntOpt(
+        "volume_ready_timeout_s",
+        default=600,
+        min=1,
+        max=86400,
+        help="Seconds for which an operation waits until the volume service has made or rewritten "
+        "a volume. Raise it where large images are written to slow storage.",
+    ),
+    cfg.IntOpt(
+        "vif_plugging_timeout",
+        default=300,
+        min=0,
+        max=86400,
+        help="Seconds for which a new guest is held until the network service has plugged all its "
+        "ports; 0 starts it without waiting. Ports that are ACTIVE when they are bound need no "
+        "wait. Raise it where the network service's agents are slow.",
+    ),
+    cfg.BoolOpt(
+        "vif_plugging_is_fatal",
+        default=True,
+        help="Whether the server fails when that time is over, or a port could not be plugged. "
+        "Otherwise the guest goes on, perhaps without a network, and the log has a warning.",
+    ),
+    cfg.IntOpt(
+        "max_disk_devices_to_attach",
+        default=-1,
+        min=-1,
+        help="How many disks a server may have in all before another volume is refused; -1: as "
+        "many as its host takes. Lower it where hosts take fewer.",
     ),
     cfg.IntOpt(
         "chores_interval_s",

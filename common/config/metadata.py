@@ -47,4 +47,31 @@ OPTS = [
         default="",
         help="File with a JSON object to serve as vendor_data.json; empty: an empty object.",
     ),
+    cfg.ListOpt(
+        "vendor_data_targets",
+        default=[],
+        help="Services that are asked about each guest, as NAME@URL: a POST with what is known "
+        "about it, answered by a JSON object, which is in vendor_data2.json under NAME. They get "
+        "a token of [service_user] where that has credentials.",
+    ),
+    cfg.IntOpt(
+        "vendor_data_connect_timeout_s",
+        default=5,
+        min=1,
+        max=60,
+        help="Seconds to wait for a connection to a vendor data service.",
+    ),
+    cfg.IntOpt(
+        "vendor_data_timeout_s",
+        default=5,
+        min=1,
+        max=60,
+        help="Seconds to wait for a vendor data service's answer.",
+    ),
+    cfg.BoolOpt(
+        "vendor_data_needed",
+        default=False,
+        help="Whether vendor_data2.json is refused (503), and a server with a config drive not "
+        "built, while a vendor data service fails. Otherwise such a service says nothing.",
+    ),
 ]

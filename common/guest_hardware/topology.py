@@ -4,13 +4,17 @@
 Names and meaning of the wishes are the Compute service's documented ones (CPU topologies).
 """
 
+import math
 import re
 from dataclasses import dataclass
 
 from common.guest_hardware.wishes import Wishes
 
 _PARTS = ("sockets", "cores", "threads")
+_CPU_POLICIES = ("shared", "dedicated", "mixed")
 _NO_LIMIT = 1 << 16
+# More than any host gives a guest: sets of so many are not even made.
+_MOST_CPUS, _MOST_NODES = 1 << 12, 1 << 8
 _HUGE_PAGE_KIB = 2048
 _PAGE_UNITS_KIB = {"": 1, "k": 1, "m": 1024, "g": 1024**2, "t": 1024**3}
 
@@ -40,10 +44,13 @@ def choose_topology(wishes: Wishes, vcpus: int) -> CpuTopology:
     """
     most = {part: _maximum(wishes, part) for part in _PARTS}
     preferred = {part: _preference(wishes, part) for part in _PARTS}
+    divisors = _divisors(vcpus)
     candidates = [
         CpuTopology(vcpus // (cores * threads), cores, threads)
-        for threads in range(1, min(vcpus, most["threads"]) + 1)
-        for cores in range(1, min(vcpus, most["cores"]) + 1)
+        for threads in divisors
+        if threads <= most["threads"]
+        for cores in divisors
+        if cores <= most["cores"]
         if vcpus % (cores * threads) == 0 and vcpus // (cores * threads) <= most["sockets"]
     ]
     if not candidates:
@@ -55,6 +62,11 @@ def choose_topology(wishes: Wishes, vcpus: int) -> CpuTopology:
         return followed, layout.sockets, -layout.threads
 
     return max(candidates, key=rank)
+
+
+def _divisors(number: int) -> list[int]:
+    low = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*low, *(number // n for n in low)})
 
 
 def _maximum(wishes: Wishes, part: str) -> int:
@@ -80,12 +92,14 @@ def choose_nodes(wishes: Wishes, vcpus: int, memory_mib: int) -> tuple[NumaNode,
     if not text.isdecimal() or int(text) < 1:
         wishes.refuse(f"hw:numa_nodes={text} is no number of nodes")
     count = int(text)
+    if count > _MOST_NODES:
+        wishes.refuse(f"hw:numa_nodes={text} is more than any host has")
     described = [_described(wishes, node) for node in range(count)]
     if any(described):
         return _as_described(wishes, described, vcpus, memory_mib)
     if vcpus % count or memory_mib % count:
         wishes.refuse(f"{vcpus} CPUs and {memory_mib} MiB do not split evenly into {count} nodes")
-    share = vcpus // count
+    share = len(_all_cpus(wishes, vcpus)) // count
     return tuple(
         NumaNode(frozenset(range(n * share, (n + 1) * share)), memory_mib // count)
         for n in range(count)
@@ -112,7 +126,7 @@ def _as_described(
             wishes.refuse(f"hw:numa_mem.{number}={words[1]} is no number of MiB")
         nodes.append(NumaNode(cpu_set(wishes, f"hw:numa_cpus.{number}", words[0]), int(words[1])))
     every = [cpu for node in nodes for cpu in node.cpus]
-    if sorted(every) != list(range(vcpus)):
+    if len(every) != vcpus or sorted(every) != list(range(vcpus)):
         wishes.refuse(f"hw:numa_cpus must name each of the {vcpus} CPUs once")
     if sum(node.memory_mib for node in nodes) != memory_mib:
         wishes.refuse(f"hw:numa_mem must add up to {memory_mib} MiB")
@@ -169,3 +183,41 @@ def page_kib(wishes: Wishes, text: str | None) -> int | None:
         return None
     kib = int(match[1]) * _PAGE_UNITS_KIB[match[2]]
     return None if kib <= 4 else kib
+
+
+def dedicated_cpus(wishes: Wishes, vcpus: int) -> frozenset[int]:
+    """CPUs of the guest that `hw:cpu_policy` wants CPUs of the host for, shared with nobody.
+
+    Raises: ImageUnacceptable.
+    """
+    policy = wishes.one_of("hw:cpu_policy", "hw_cpu_policy", _CPU_POLICIES, "shared")
+    if policy == "shared":
+        return frozenset()
+    every = _all_cpus(wishes, vcpus)
+    if policy == "dedicated":
+        return every
+    mask = wishes.of_flavor("hw:cpu_dedicated_mask")
+    if mask is None:
+        wishes.refuse("hw:cpu_policy=mixed needs hw:cpu_dedicated_mask")
+    wanted = mask_of(wishes, "hw:cpu_dedicated_mask", str(mask), vcpus)
+    if not wanted or wanted == every:
+        wishes.refuse(f"hw:cpu_dedicated_mask={mask} must leave some CPUs, and take some")
+    return wanted
+
+
+def _all_cpus(wishes: Wishes, vcpus: int) -> frozenset[int]:
+    if vcpus > _MOST_CPUS:
+        wishes.refuse(f"{vcpus} CPUs are more than any host has")
+    return frozenset(range(vcpus))
+
+
+def memory_pages(wishes: Wishes) -> tuple[int | None, bool]:
+    """KiB of the guest's pages (None: the usual ones), and whether they stay in memory.
+
+    Raises: ImageUnacceptable.
+    """
+    text = wishes.text("hw:mem_page_size", "hw_mem_page_size")
+    locked = wishes.is_on("hw:locked_memory", "hw_locked_memory")
+    if locked and text is None:
+        wishes.refuse("hw:locked_memory needs hw:mem_page_size")
+    return page_kib(wishes, text), locked

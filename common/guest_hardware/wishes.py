@@ -6,12 +6,24 @@ make must be the same one; a maximum of the flavor bounds what the image may ask
 """
 
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from common.errors import ImageUnacceptable
-from common.objects.instance import Instance
+from common.objects.flavor import Flavor
+from common.objects.image import ImageMeta
 
 _TRUE = frozenset(("1", "t", "true", "on", "y", "yes"))
 _FALSE = frozenset(("0", "f", "false", "off", "n", "no"))
+
+
+class Wisher(Protocol):
+    """A guest, there or not yet."""
+
+    @property
+    def flavor(self) -> Flavor: ...
+
+    @property
+    def image(self) -> ImageMeta | None: ...
 
 
 class Wishes:
@@ -21,10 +33,11 @@ class Wishes:
     Every method raises: ImageUnacceptable.
     """
 
-    def __init__(self, instance: Instance) -> None:
-        self._specs: Mapping[str, str] = instance.flavor.extra_specs
-        self._properties: Mapping[str, str] = instance.image.properties if instance.image else {}
-        self._image_id = instance.image.id if instance.image else "(none)"
+    def __init__(self, guest: Wisher) -> None:
+        self._specs: Mapping[str, str] = guest.flavor.extra_specs
+        self._properties: Mapping[str, str] = guest.image.properties if guest.image else {}
+        self._flavor_name = guest.flavor.name
+        self._image_id = guest.image.id if guest.image else None
 
     def of_flavor(self, name: str) -> str | None:
         """An extra spec; None when it is missing or empty."""
@@ -81,6 +94,9 @@ class Wishes:
 
     def refuse(self, reason: str) -> None:
         """Raises: ImageUnacceptable with the reason."""
+        if self._image_id is None:
+            text = f"Flavor {self._flavor_name} is unacceptable: {reason}"
+            raise ImageUnacceptable(text, image="", reason=reason)
         raise ImageUnacceptable(image=self._image_id, reason=reason)
 
     @property

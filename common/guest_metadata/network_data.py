@@ -53,7 +53,7 @@ def _network(
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": network_id,
-        "type": f"ipv{fixed_ip.version}" + ("_dhcp" if fixed_ip.dhcp else ""),
+        "type": _type(fixed_ip),
         "link": link_id,
         "network_id": vif.network_id,
     }
@@ -65,6 +65,16 @@ def _network(
         "routes": _routes(fixed_ip),
         "services": _dns(fixed_ip),
     }
+
+
+def _type(fixed_ip: FixedIp) -> str:
+    """How the guest gets its address: `ipv6_slaac`, for instance, or plainly what it is."""
+    kind = f"ipv{fixed_ip.version}"
+    if not fixed_ip.dhcp:
+        return kind
+    if fixed_ip.version == 6 and fixed_ip.address_mode:
+        return f"{kind}_{fixed_ip.address_mode}"
+    return f"{kind}_dhcp"
 
 
 def _routes(fixed_ip: FixedIp) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from common.guest_metadata.devices import tagged_devices
 from common.guest_metadata.network_data import network_data
 from common.objects.guest_metadata import GuestMetadata
 
@@ -29,12 +30,14 @@ class TreeSettings:
     """What the deployment adds to every guest's metadata.
 
     `random_bytes` gives as many bytes as it is asked for. `vendor_data` None: no vendor data is
-    configured, and vendor_data.json does not exist.
+    configured, and vendor_data.json does not exist. `dynamic` asks services what they have to say
+    about a guest with this host name; it may raise Unavailable.
     """
 
     dhcp_domain: str = "novalocal"
     vendor_data: dict[str, Any] | None = field(default_factory=dict)
     random_bytes: Callable[[int], bytes] = os.urandom
+    dynamic: Callable[[GuestMetadata, str], dict[str, Any]] | None = None
 
 
 def listed_versions(today: date) -> tuple[str, ...]:
@@ -89,9 +92,14 @@ def file_content(
         "password": (guest.password or "").encode,
         "vendor_data.json": lambda: _json(settings.vendor_data),
         "network_data.json": lambda: _json(network_data(guest.instance.vifs)),
-        "vendor_data2.json": lambda: _json({"static": settings.vendor_data or {}}),
+        "vendor_data2.json": lambda: _json(_vendor_data2(guest, settings)),
     }
     return makers[name]()
+
+
+def _vendor_data2(guest: GuestMetadata, settings: TreeSettings) -> dict[str, Any]:
+    said = settings.dynamic(guest, hostname(guest, settings)) if settings.dynamic else {}
+    return {"static": settings.vendor_data or {}, **said}
 
 
 def user_data(guest: GuestMetadata) -> bytes | None:
@@ -136,7 +144,7 @@ def meta_data(
     if dated >= "2015-10-15":
         document["project_id"] = instance.project_id
     if dated >= "2016-06-30":
-        document["devices"] = _devices(guest)
+        document["devices"] = tagged_devices(instance)
     if dated >= "2020-10-14":
         document["dedicated_cpus"] = []
     return document
@@ -145,22 +153,6 @@ def meta_data(
 def content_path(number: int) -> str:
     """Where an injected file's content stands, below `openstack`."""
     return f"/content/{number:04}"
-
-
-def _devices(guest: GuestMetadata) -> list[dict[str, Any]]:
-    """Tagged NICs and disks. No address: hosts let the hypervisor choose it."""
-    nowhere = {"bus": "none", "address": "none"}
-    nics: list[dict[str, Any]] = [
-        {"type": "nic", **nowhere, "mac": vif.mac, "tags": [vif.tag]}
-        for vif in guest.instance.vifs
-        if vif.tag
-    ]
-    disks: list[dict[str, Any]] = [
-        {"type": "disk", **nowhere, "tags": [disk.tag]}
-        for disk in guest.instance.block_devices
-        if disk.tag
-    ]
-    return nics + disks
 
 
 def _json(document: Any) -> bytes:

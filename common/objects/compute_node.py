@@ -13,6 +13,7 @@ class HostReport(Versioned, frozen=True, kw_only=True):
 
     `total` is what the hardware has, `reserved` what the operator keeps back for the host itself.
     `rpc_server` is the queue that the daemon listens on: several fake hosts may share one.
+    `connector` is how the host reaches volumes, as volume services want to know it.
     """
 
     uuid: str
@@ -34,10 +35,14 @@ class HostReport(Versioned, frozen=True, kw_only=True):
     free_disk_gib: int = 0
     running_instances: int = 0
     uptime: str | None = None
+    connector: dict[str, Any] = {}
 
 
 class ComputeNode(Versioned, frozen=True, kw_only=True):
-    """A compute node as the database has it: report, claims, and its service's state."""
+    """A compute node as the database has it: report, claims, and its service's state.
+
+    `aggregate_metadata` is that of each of its `aggregates`, in any order.
+    """
 
     id: int = 0
     report: HostReport
@@ -54,6 +59,7 @@ class ComputeNode(Versioned, frozen=True, kw_only=True):
     forced_down: bool = False
     availability_zone: str = "nova"
     aggregates: tuple[int, ...] = ()
+    aggregate_metadata: tuple[dict[str, str], ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -26,3 +26,8 @@ class ImageMeta(Versioned, frozen=True, kw_only=True):
     owner: str | None = None
     visibility: str = "private"
     properties: dict[str, str] = {}
+
+    @property
+    def needs_config_drive(self) -> bool:
+        """Whether its guests do not come up without a configuration drive."""
+        return self.properties.get("img_config_drive", "").lower() == "mandatory"

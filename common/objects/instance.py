@@ -9,6 +9,7 @@ from common.objects.image import ImageMeta
 from common.objects.injected_file import InjectedFile
 from common.objects.keypair import Keypair
 from common.objects.network import VirtualInterface
+from common.objects.scheduler_hints import Hints
 from common.objects.versioned import Versioned
 from common.states import PowerState
 
@@ -78,7 +79,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
     terminated_at: datetime | None = None
     deleted: bool = False
     host_status: str | None = None
-    scheduler_hints: dict[str, list[str]] = {}
+    scheduler_hints: Hints = {}
 
     @property
     def is_volume_backed(self) -> bool:

@@ -16,7 +16,11 @@ class RequestedNetwork(Versioned, frozen=True, kw_only=True):
 
 
 class FixedIp(Versioned, frozen=True, kw_only=True):
-    """An address of a port, with what a guest needs to use it."""
+    """An address of a port, with what a guest needs to use it.
+
+    `address_mode`: how an IPv6 guest gets it (slaac, dhcpv6-stateful, dhcpv6-stateless); empty when
+    nobody tells it.
+    """
 
     address: str
     version: int = 4
@@ -26,6 +30,7 @@ class FixedIp(Versioned, frozen=True, kw_only=True):
     dns: tuple[str, ...] = ()
     routes: tuple[dict[str, str], ...] = ()
     dhcp: bool = True
+    address_mode: str = ""
     floating_ips: tuple[str, ...] = ()
 
 
@@ -33,7 +38,8 @@ class VirtualInterface(Versioned, frozen=True, kw_only=True):
     """A port of an instance, as the network service bound it.
 
     `device` is the host-side device (tap) name, `bridge` the bridge it joins; both from the port's
-    binding. `created` says that kilonova made the port and deletes it with the instance.
+    binding. `created` says that kilonova made the port and deletes it with the instance. `active`:
+    the network service has it plugged, or will never, as was seen when the port was bound.
     """
 
     port_id: str
@@ -50,3 +56,4 @@ class VirtualInterface(Versioned, frozen=True, kw_only=True):
     created: bool = True
     tag: str | None = None
     security_groups: tuple[str, ...] = ()
+    active: bool = True

@@ -5,6 +5,7 @@ from common.objects.block_device import BlockDeviceMapping
 from common.objects.image import ImageMeta
 from common.objects.injected_file import InjectedFile
 from common.objects.network import RequestedNetwork
+from common.objects.scheduler_hints import Hints
 from common.objects.versioned import Versioned
 
 
@@ -15,6 +16,11 @@ class NewServers(Versioned, frozen=True, kw_only=True):
     up flavor and keypair, counts quota and makes the rows. `uuids` has `max_count` entries, made
     by the API so that a repeated call is the same call.
     `networks` is None when the network service shall be left out (`none`).
+    `block_devices` are the disks that each server gets; without one to boot from, the image's.
+    `forced`: the requested host or node is to be used past the scheduler's filters.
+    `zero_disk_allowed`: whether the caller may have a local root disk without a flavor's bound.
+    `made_volumes` has for each of `uuids` the ids of the volumes that the API made for it: one for
+    each disk that lives in a volume and does not name one, in order.
     """
 
     uuids: tuple[str, ...]
@@ -35,14 +41,17 @@ class NewServers(Versioned, frozen=True, kw_only=True):
     availability_zone: str | None = None
     requested_host: str | None = None
     requested_node: str | None = None
-    scheduler_hints: dict[str, list[str]] = {}
+    forced: bool = False
+    scheduler_hints: Hints = {}
     block_devices: tuple[BlockDeviceMapping, ...] = ()
+    made_volumes: tuple[tuple[str, ...], ...] = ()
     injected_files: tuple[InjectedFile, ...] = ()
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     disk_config: str | None = None
     reservation_id: str
     trusted_certs: tuple[str, ...] | None = None
+    zero_disk_allowed: bool = True
 
 
 class CreatedServers(Versioned, frozen=True, kw_only=True):

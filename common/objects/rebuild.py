@@ -12,7 +12,8 @@ class NewContent(Versioned, frozen=True, kw_only=True):
     """The image that an instance's disks are made from anew, and what else changes with it.
 
     `changes` has Instance's field names; what is absent stays. `key_name` None in it takes the key
-    away. `allows_other_image`: whether an instance that boots from a volume may change its image.
+    away. `allows_other_image`: the volume that an instance boots from gets the image's data, which
+    may be another one than before; otherwise it must be the same image, and the volume is kept.
     """
 
     image: ImageMeta

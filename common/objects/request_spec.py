@@ -10,7 +10,10 @@ class RequestSpec(Versioned, frozen=True, kw_only=True):
     """Where may these instances go? `count` alike instances are placed in one pass.
 
     `image_properties` and `extra_specs` are the raw text properties that filters read.
-    `excluded_hosts` failed already for these instances, or are what they are to leave.
+    `excluded_hosts` failed already for these instances, or are what they are to leave. A guest that
+    runs needs a hypervisor of the `hypervisor_type` it runs on, at least as new (None: any).
+    `hint_hosts`: on which host those instances are that the hints `different_host` and `same_host`
+    name, where they are the project's own.
     """
 
     instance_uuids: tuple[str, ...]
@@ -24,6 +27,11 @@ class RequestSpec(Versioned, frozen=True, kw_only=True):
     requested_node: str | None = None
     excluded_hosts: tuple[str, ...] = ()
     group: GroupSpec | None = None
+    hypervisor_type: str | None = None
+    hypervisor_version: int = 0
+    image_id: str | None = None
+    flavor_name: str = ""
+    hint_hosts: dict[str, str] = {}
 
     @property
     def count(self) -> int:

@@ -27,7 +27,8 @@ class ServerGroup(Versioned, frozen=True, kw_only=True):
 class GroupSpec(Versioned, frozen=True, kw_only=True):
     """What the scheduler needs of the group of an instance: where the other members are.
 
-    `hosts` says how many of them each host has.
+    `hosts` says how many of them each host has. `recent`: uuids of those among them that came not
+    long ago, which a scheduler may still expect.
     """
 
     uuid: str
@@ -35,6 +36,7 @@ class GroupSpec(Versioned, frozen=True, kw_only=True):
     policy: str
     max_per_host: int = 1
     hosts: dict[str, int] = {}
+    recent: tuple[str, ...] = ()
 
     def allows(self, host: str) -> bool:
         """Whether one more member may go to `host`; soft policies forbid nothing."""

@@ -28,3 +28,10 @@ class ProjectShare(Versioned, frozen=True, kw_only=True):
     vcpus: int
     memory_mib: int
     disk_gib: int
+
+
+class HostUsage(Versioned, frozen=True, kw_only=True):
+    """How many of the servers that ran in a period are, or were last, on a host."""
+
+    host: str
+    servers: int

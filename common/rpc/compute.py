@@ -6,10 +6,16 @@ operations: they carry an id, run once per id however often they arrive, one aft
 instance, and end in a report to the conductor (`Reports.operation_done`).
 """
 
+from typing import Any
+
 from common.context import RequestContext
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics
+from common.objects.guest_place import GuestPlace
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.rpc.interface import Interface, call, cast
@@ -22,8 +28,11 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
     """
 
     @cast()
-    def build(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
-        """Make disks, config drive and domain of `instance` and start it.
+    def build(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, paused: bool = False
+    ) -> None:
+        """Make disks, config drive and domain of `instance` and start it; `paused`: with its CPUs
+        stopped, where the hypervisor can, until `unpause`.
 
         Reports `{"power_state": int}`. Again: what is there already is kept or made anew.
         """
@@ -66,6 +75,10 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
     @cast()
     def resume(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
         """Let the guest go on from its saved memory."""
+
+    @cast()
+    def revive(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Have a guest run again that went down with its host, with its memory if that was kept."""
 
     @cast()
     def rescue(
@@ -123,6 +136,81 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         """Take the device of a port from the guest. Again: nothing to take away is fine."""
 
     @cast()
+    def attach_volume(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+    ) -> None:
+        """Give the guest a volume as one more disk. Again: one that is there is kept."""
+
+    @cast()
+    def detach_volume(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+    ) -> None:
+        """Take a volume from the guest. Again: nothing to take away is fine."""
+
+    @cast()
+    def swap_volume(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+        by: BlockDeviceMapping,
+    ) -> None:
+        """Copy what a volume of the guest has to another one, which takes its place."""
+
+    @cast()
+    def extend_volume(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+    ) -> None:
+        """Show the guest that its volume has grown, to `disk.size_gib`."""
+
+    @cast()
+    def snapshot_volume(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+        new_file: str,
+    ) -> None:
+        """Have the guest write into `new_file`, beside the volume's file, from now on."""
+
+    @cast()
+    def merge_volume_snapshot(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        disk: BlockDeviceMapping,
+        delete_info: dict[str, Any],
+    ) -> None:
+        """Merge a file of `snapshot_volume` into the one below it, or the one above."""
+
+    @cast()
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance
     ) -> None:
@@ -167,6 +255,34 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         """
 
     @cast()
+    def offer_live(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Let another host see what it needs to take the running guest in."""
+
+    @cast()
+    def withdraw_live(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Offer it no more. Again: nothing is offered."""
+
+    @cast()
+    def prepare_live(
+        self,
+        ctx: RequestContext,
+        op: str,
+        host: str,
+        instance: Instance,
+        *,
+        from_host: str,
+        block_migration: bool | None = None,
+    ) -> None:
+        """Make ready for a guest that moves here alive; None: with its disks where these need it.
+
+        Reports a LiveTarget.
+        """
+
+    @cast()
+    def discard_live(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
+        """Remove what was made ready for a guest that did not come. Again: nothing is left."""
+
+    @cast()
     def migrate_live(
         self,
         ctx: RequestContext,
@@ -175,9 +291,13 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         instance: Instance,
         *,
         to_host: str,
-        block_migration: bool | None = None,
+        target: LiveTarget,
+        disks_there: tuple[BlockDeviceMapping, ...] = (),
     ) -> None:
-        """Move the running guest to `to_host`; None: with its disks where these need it."""
+        """Move the running guest to `to_host`, which has prepared `target`.
+
+        `disks_there` are its block devices as `to_host` reaches them.
+        """
 
     @cast()
     def welcome(self, ctx: RequestContext, op: str, host: str, instance: Instance) -> None:
@@ -194,6 +314,14 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         """Have a live migration end soon. Raises: NotSupported."""
 
     @cast()
+    def cache_images(self, ctx: RequestContext, host: str, image_ids: list[str]) -> None:
+        """Fetch images into the host's cache, one after another, before a boot needs them.
+
+        No operation: nothing is reported. What cannot be fetched is logged, and the first boot
+        tries again.
+        """
+
+    @cast()
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         """Give operation `op` up where it can be given up; it reports as failed then."""
 
@@ -202,6 +330,30 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400
     ) -> str:
         """The end of the guest's serial log; empty while it has none."""
+
+    @call(timeout_s=15)
+    def console(
+        self, ctx: RequestContext, host: str, instance_uuid: str, *, kind: ConsoleKind
+    ) -> ConsoleAddress:
+        """Where the guest's console listens.
+
+        Raises: DomainNotFound, InstanceNotReady (it is off), ConsoleTypeUnavailable, NotSupported.
+        """
+
+    @call(timeout_s=60)
+    def quiesce(self, ctx: RequestContext, host: str, instance: Instance) -> bool:
+        """Have the guest's agent freeze its file systems, for a minute at most; whether it did.
+
+        Raises: DomainNotFound; NotSupported, where the image requires it and it cannot be.
+        """
+
+    @call(timeout_s=60)
+    def unquiesce(self, ctx: RequestContext, host: str, instance: Instance) -> None:
+        """Let the guest's file systems go on. Again: they do."""
+
+    @call(timeout_s=30)
+    def place(self, ctx: RequestContext, host: str, instance_uuid: str) -> GuestPlace:
+        """Which of the host's CPUs and NUMA nodes the guest has. Raises: DomainNotFound."""
 
     @call(timeout_s=30)
     def diagnostics(self, ctx: RequestContext, host: str, instance_uuid: str) -> Diagnostics:

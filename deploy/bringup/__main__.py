@@ -54,7 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     bring = commands.add_parser("up", parents=[common], help="bring the cloud up, or repair it")
-    bring.add_argument("--driver", action="append", default=[], help="libvirt, fake, or both")
+    bring.add_argument(
+        "--driver", action="append", default=[],
+        help="libvirt, lxc or fake, may be repeated; both: libvirt and fake",
+    )  # fmt: skip
     bring.add_argument("--hosts", type=_count, help="number of fake hosts; 1 without")
     bring.add_argument(
         "--uplink",

@@ -60,12 +60,13 @@ class Cloud:
             database_url=self.postgresql.url(self.passwords["database"]),
             transport_url=self.rabbitmq.url(self.passwords["broker"]),
             libvirt_uri=self.libvirt.uri,
+            containers_uri=self.libvirt.containers_uri,
         )
 
     def backend_health(self) -> dict[str, Callable[[], str]]:
         """How to ask each backend of this cloud how it is."""
         asks = {"postgresql": self.postgresql.health, "rabbitmq": self.rabbitmq.health}
-        if self.settings.has_libvirt:
+        if self.settings.has_guests:
             asks["libvirt"] = self.libvirt.health
         return asks
 

@@ -25,6 +25,7 @@ class Backends:
     database_url: str
     transport_url: str
     libvirt_uri: str
+    containers_uri: str
 
 
 class Configuration:
@@ -40,6 +41,7 @@ class Configuration:
             "identity": f"{self._root}/identity/v3",
             "image": f"{self._root}/image",
             "network": f"{self._root}/network",
+            "volume": f"{self._root}/volume/v3",
             "compute": f"http://127.0.0.1:{self._settings.ports['api']}/v2.1",
         }
 
@@ -54,6 +56,8 @@ class Configuration:
             "conductor": self._conductor(backends),
             "companion": self._companion(),
         }
+        if self._settings.has_lxc:
+            contents["compute-lxc"] = self._lxc(backends)
         if self._settings.has_fake:
             contents["compute-fake"] = self._fake()
         for name, groups in contents.items():
@@ -90,16 +94,33 @@ class Configuration:
             "metadata": {"port": ports["metadata"]},
             "conductor": {"health_port": ports["conductor"]},
             "scheduler": {"health_port": ports["scheduler"]},
-            "compute": {"driver": settings.drivers[0], "health_port": ports["compute"]},
+            "compute": {
+                "driver": "libvirt" if settings.has_guests else "fake",
+                "health_port": ports["compute"],
+            },
             "libvirt": {"connection_uri": backends.libvirt_uri},
+            "console": {"health_port": ports["console"]},
+            "vnc": {
+                "novncproxy_port": ports["console-vnc"],
+                "novncproxy_base_url": f"http://127.0.0.1:{ports['console-vnc']}/vnc_lite.html",
+            },
+            "serial_console": {
+                "enabled": True,
+                "serialproxy_port": ports["console-serial"],
+                "base_url": f"ws://127.0.0.1:{ports['console-serial']}/",
+            },
         }
-        if settings.has_libvirt:
+        if settings.has_guests:
             # guests reach the service at an address of their network's bridge
             groups["metadata"] |= {
                 "host": "0.0.0.0",
                 "network_namespace": settings.namespace,
                 "health_port": ports["metadata-health"],
             }
+            # and their consoles listen there
+            groups["console"]["network_namespace"] = settings.namespace
+            # there is one host that runs them, of each kind
+            groups["conductor"]["allow_resize_to_same_host"] = True
         return groups
 
     def _conductor(self, backends: Backends) -> Groups:
@@ -107,6 +128,7 @@ class Configuration:
 
     def _companion(self) -> Groups:
         settings = self._settings
+        guests = [driver for driver in settings.drivers if driver != "fake"]
         return {
             "companion": {
                 "port": settings.ports["companion"],
@@ -114,7 +136,8 @@ class Configuration:
                 "compute_url": self.endpoints()["compute"],
                 "region": REGION,
                 "run_path": self._paths.run / "companion",
-                "data_plane": settings.has_libvirt,
+                "data_plane": settings.has_guests,
+                "plane_hosts": ",".join(map(settings.host_of, guests)),
                 "network_namespace": settings.namespace,
                 "metadata_port": settings.ports["metadata"],
                 "dns_servers": ",".join(name_servers() if settings.has_uplink else ()),
@@ -123,11 +146,20 @@ class Configuration:
             }
         }  # fmt: skip
 
+    def _lxc(self, backends: Backends) -> Groups:
+        settings = self._settings
+        return {
+            # two daemons on one folder would clear away each other's files
+            "DEFAULT": {"host": settings.host_of("lxc"), "state_path": self._paths.containers},
+            "compute": {"health_port": settings.ports[settings.program_of("lxc")]},
+            "libvirt": {"virt_type": "lxc", "connection_uri": backends.containers_uri},
+        }
+
     def _fake(self) -> Groups:
         settings = self._settings
-        program = fake_program(settings)
+        program = settings.program_of("fake")
         return {
-            "DEFAULT": {"host": f"{settings.host}-fake"},
+            "DEFAULT": {"host": settings.host_of("fake")},
             "compute": {"driver": "fake", "health_port": settings.ports[program]},
             "fake": {
                 "hosts": settings.fake_hosts,
@@ -173,11 +205,6 @@ class Configuration:
         # OS_CLOUD would go before all of these
         lines = ["unset OS_CLOUD", *(f"export {k}={v}" for k, v in variables.items())]
         return "\n".join(lines) + "\n"
-
-
-def fake_program(settings: Settings) -> str:
-    """The name of the daemon with the fake hosts: `compute` where it is the only one."""
-    return "compute-fake" if settings.has_libvirt else "compute"
 
 
 def ini(groups: Groups) -> str:

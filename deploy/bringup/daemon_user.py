@@ -11,7 +11,7 @@ from deploy.bringup.paths import Paths
 
 # Of the folders below the state folder, those that daemons write to.
 _FOLDERS = (
-    "companion", "companion/images", "compute", "fake", "images", "instances", "operations",
+    "companion", "companion/images", "compute", "fake", "images", "instances", "lxc", "operations",
     "snapshots",
 )  # fmt: skip
 

@@ -5,16 +5,19 @@ import http.client
 import json
 from pathlib import Path
 
-from deploy.bringup.configuration import Configuration, fake_program
+from deploy.bringup.configuration import Configuration
 from deploy.bringup.paths import REPOSITORY, Paths
 from deploy.bringup.program import Program, revision_of
 from deploy.bringup.settings import Settings
 
 # In this order: each finds what it asks at its start.
-ORDER = ("companion", "conductor", "scheduler", "compute", "compute-fake", "api", "metadata")
+ORDER = (
+    "companion", "conductor", "scheduler", "compute", "compute-lxc", "compute-fake",
+    "api", "metadata", "console",
+)  # fmt: skip
 _OWN_FILE = {"companion": "companion", "conductor": "conductor"}
-# With real guests: bridges and DHCP, disks and libvirt's socket, a door in the guests' network.
-_ROOTS_WORK = ("companion", "compute", "metadata")
+# With real guests: bridges and DHCP, disks and libvirt's socket, doors in the guests' network.
+_ROOTS_WORK = ("companion", "compute", "compute-lxc", "metadata", "console")
 _COMMON_CODE = REPOSITORY / "common"
 
 
@@ -26,24 +29,25 @@ class Daemons:
 
     def names(self) -> list[str]:
         """Those that this cloud has, in the order of their start."""
-        both = self._settings.has_libvirt and self._settings.has_fake
-        return [name for name in ORDER if name != "compute-fake" or both]
+        computes = set(map(self._settings.program_of, self._settings.drivers))
+        return [name for name in ORDER if not name.startswith("compute") or name in computes]
 
     def config_files(self, name: str) -> list[Path]:
         """What the daemon reads; later files win."""
         own = _OWN_FILE.get(name)
-        if self._settings.has_fake and name == fake_program(self._settings):
-            own = "compute-fake"
+        for driver in self._settings.drivers:
+            if driver != "libvirt" and name == self._settings.program_of(driver):
+                own = f"compute-{driver}"
         names = ["kilonova", *([own] if own else [])]
         return [self._configuration.file(each) for each in names]
 
     def needs_root(self, name: str) -> bool:
         """Whether it makes networks and guests; with a unit, it gets single rights instead."""
-        return self._settings.has_libvirt and name in _ROOTS_WORK
+        return self._settings.has_guests and name in _ROOTS_WORK
 
     def program(self, name: str, user: str) -> Program:
         """How to run the daemon. New code or configuration means a restart."""
-        package = name.removesuffix("-fake")
+        package = name.partition("-")[0]
         files = self.config_files(name)
         options = [word for file in files for word in ("--config-file", str(file))]
         return Program(
@@ -63,7 +67,7 @@ class Daemons:
         return ask_health(self._health_port(name))
 
     def _health_port(self, name: str) -> int:
-        if name == "metadata" and self._settings.has_libvirt:
+        if name == "metadata" and self._settings.has_guests:
             return self._settings.ports["metadata-health"]
         return self._settings.ports[name]
 

@@ -29,17 +29,17 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
     with progress.step("Stop the daemons"):
         cloud.stop([name for name in daemons if name not in ASKED])
         cloud.stop([name for name in daemons if name in ASKED])
-    if purge and cloud.settings.has_libvirt:
+    if purge and cloud.settings.has_guests:
         with progress.step("Remove networks"):
             _remove_networks(cloud)
-    if cloud.settings.has_libvirt:
+    if cloud.settings.has_guests:
         with progress.step("Stop guests"):
             cloud.libvirt.stop_guests()
             if purge:
                 cloud.libvirt.forget_guests()
     with progress.step("Stop " + ", ".join(name for name in _BACKENDS if name in names)):
         cloud.stop([name for name in names if name in _BACKENDS])
-    if cloud.settings.has_libvirt:
+    if cloud.settings.has_guests:
         cloud.libvirt.end_log_daemon()
         if cloud.libvirt.is_private:
             cloud.uplink.remove()
@@ -47,7 +47,7 @@ def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
         with progress.step("Remove everything that was made"):
             for name in names:
                 cloud.runner.forget(name)
-            if cloud.settings.has_libvirt:
+            if cloud.settings.has_guests:
                 cloud.libvirt.remove()
             cloud.runner.remove()
             _remove_folders(paths)

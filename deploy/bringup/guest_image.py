@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image that a new cloud offers: built once from Debian packages, kept with the state."""
+"""The images that a new cloud offers: built once from Debian packages, kept with the state."""
 
 import hashlib
 import shutil
@@ -15,25 +15,31 @@ _PLACEHOLDER_BYTES = 1 << 20
 _BUILD_WITHIN_S = 600
 
 
-def file(folder: Path) -> Path:
-    """Where the image is."""
-    return folder / "guest.qcow2"
+# What it is for, and the options of its build.
+_KINDS: dict[str, tuple[str, ...]] = {"guest": (), "container": ("--container",)}
 
 
-def ensure(folder: Path) -> str:
+def file(folder: Path, kind: str = "guest") -> Path:
+    """Where the image is: for machines `guest`, for containers `container`."""
+    return folder / f"{kind}.qcow2"
+
+
+def ensure(folder: Path, kind: str = "guest") -> str:
     """Build the image unless it is what the sources make; what was done, in words.
 
     Raises: Failed. A build that is interrupted leaves the image before it.
     """
-    stamp = folder / "digest"
+    stamp = folder / ("digest" if kind == "guest" else f"{kind}.digest")
     digest = _digest()
-    if file(folder).exists() and stamp.exists() and stamp.read_text() == digest:
+    if file(folder, kind).exists() and stamp.exists() and stamp.read_text() == digest:
         return "there"
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / "build"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    command = (SOURCES / "build-image", "--cache", folder / "packages", fresh / "guest.qcow2")
+    command = (
+        SOURCES / "build-image", *_KINDS[kind], "--cache", folder / "packages", file(fresh, kind),
+    )  # fmt: skip
     try:
         run(*command, timeout_s=_BUILD_WITHIN_S)
     except Failed:

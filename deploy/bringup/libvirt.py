@@ -28,6 +28,7 @@ class Libvirt:
             if namespace
             else "qemu:///system"
         )
+        self.containers_uri = self.uri.replace("qemu", "lxc", 1)
 
     @property
     def is_private(self) -> bool:
@@ -62,6 +63,7 @@ class Libvirt:
             'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nremember_owner = 0\n'
             'security_driver = "none"\nnamespaces = []\n',
         )
+        write(self._etc / "lxc.conf", 'security_driver = "none"\n')
         write(self._etc / "virtlogd.conf", "max_size = 1048576\nmax_backups = 1\n")
         if not (_NAMESPACES / self._namespace).exists():
             run("ip", "netns", "add", self._namespace)
@@ -77,7 +79,9 @@ class Libvirt:
             ),
             log=str(self._paths.log / "libvirt.log"),
             ends_descendants=False,
-            revision=revision_of(_INSIDE, self._etc / "libvirtd.conf", self._etc / "qemu.conf"),
+            revision=revision_of(
+                _INSIDE, *(self._etc / f"{name}.conf" for name in ("libvirtd", "qemu", "lxc"))
+            ),
         )  # fmt: skip
 
     def health(self) -> str:
@@ -87,19 +91,22 @@ class Libvirt:
 
     def stop_guests(self) -> None:
         """Cut the power of every guest of ours; a libvirtd of the machine's may have others."""
-        for name in self._guests("--state-running", "--state-paused"):
-            succeeds("virsh", "-c", self.uri, "destroy", name)
+        for uri in (self.uri, self.containers_uri):
+            for name in self._guests(uri, "--state-running", "--state-paused"):
+                succeeds("virsh", "-c", uri, "destroy", name)
 
     def forget_guests(self) -> None:
         """Remove their definitions from a libvirtd that stays."""
-        if not self.is_private:
-            for name in self._guests("--all"):
-                succeeds("virsh", "-c", self.uri, "undefine", "--managed-save", "--nvram", name)
+        if self.is_private:
+            return
+        for uri, options in ((self.uri, ("--managed-save", "--nvram")), (self.containers_uri, ())):
+            for name in self._guests(uri, "--all"):
+                succeeds("virsh", "-c", uri, "undefine", *options, name)
 
-    def _guests(self, *which: str) -> list[str]:
-        if self.health():
+    def _guests(self, uri: str, *which: str) -> list[str]:
+        if not succeeds("virsh", "-c", uri, "version"):
             return []
-        names = run("virsh", "-c", self.uri, "list", "--name", *which).split()
+        names = run("virsh", "-c", uri, "list", "--name", *which).split()
         return [name for name in names if name.startswith(_GUEST_PREFIX)]
 
     def end_log_daemon(self) -> None:

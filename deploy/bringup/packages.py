@@ -13,19 +13,27 @@ from deploy.bringup.failures import Failed
 
 BASE = (
     "python3", "python3-venv", "postgresql", "rabbitmq-server", "iproute2", "procps", "util-linux",
+    # volumes are made of images of any format, and images of volumes
+    "qemu-utils",
 )  # fmt: skip
 LIBVIRT = (
-    "qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base",
+    "qemu-system-x86", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base",
+    # containers, and what works on their disks
+    "libvirt-daemon-driver-lxc", "e2fsprogs",
     "nftables", "genisoimage", "openssh-client",
     # guests with UEFI and with a TPM
     "ovmf", "swtpm", "swtpm-tools",
+    # their screens in browsers
+    "novnc",
     # the Python binding is compiled
     "libvirt-dev", "python3-dev", "gcc", "pkg-config",
     # the guest image
-    "cpio", "mtools", "syslinux", "syslinux-common", "e2fsprogs", "kmod",
+    "cpio", "mtools", "syslinux", "syslinux-common", "kmod",
 )  # fmt: skip
 SYSTEMD = ("logrotate",)
-TESTS = ("git", "systemd", "tini", "iputils-ping")
+TESTS = (
+    "git", "systemd", "tini", "iputils-ping", "busybox", "openssl", "chromium", "chromium-driver",
+)  # fmt: skip
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DENY = "#!/bin/sh\n# for the time of kilonova's deploy/up: start no service\nexit 101\n"

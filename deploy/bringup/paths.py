@@ -40,6 +40,11 @@ class Paths:
         return "kn" + hashlib.sha256(str(self.prefix).encode()).hexdigest()[:8]
 
     @property
+    def containers(self) -> Path:
+        """State of the host of containers, which has a short path."""
+        return self.state / "lxc"
+
+    @property
     def clouds_yaml(self) -> Path:
         """Credentials for `openstack --os-cloud`."""
         return self.etc / "clouds.yaml"

@@ -29,6 +29,16 @@ def need_space(folder: Path, gib: float) -> None:
         )
 
 
+def need_short_path(folder: Path, most: int) -> None:
+    """Raises: Failed when the path has more characters than `most`."""
+    length = len(str(folder))
+    if length > most:
+        raise Failed(
+            f"{folder} is too long a path for containers: it may have {most} characters. "
+            f"Choose a --prefix that is shorter by {length - most}."
+        )
+
+
 def need_ports(ports: Iterable[tuple[str, int]], is_ours: Callable[[str], bool]) -> None:
     """Raises: Failed, with who has the port, when one is taken and not by our own program."""
     taken = [

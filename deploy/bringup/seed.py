@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new cloud offers its users: flavors, a network, rules for ssh and ping, an image.
+"""What a new cloud offers its users: flavors, networks, rules, images, volume types.
 
 Runs inside the virtual environment: `python -m deploy.bringup.seed CLOUDS_YAML NAME=FILE …`, each
 file an image. It speaks the public APIs only. Again: what is there stays as it is, also where the
@@ -29,12 +29,20 @@ _NETWORK = "private"
 _CIDR = "10.77.0.0/16"
 _EXTERNAL = "public"
 _DIGEST = "kilonova_digest"
-# Not for hosts that run nothing: they say that they are QEMU 1.0. And not in less memory.
-_REAL_SYSTEM = {
-    "img_hv_type": "qemu",
-    "img_hv_requested_version": ">=2.0",
-    "hw_architecture": "x86_64",
-    "min_ram": 80,
+# Beside the default type, which the volume service makes itself.
+_VOLUME_TYPES = {"multiattach": {"multiattach": "<is> True"}}
+# Of images, by the names of their files.
+_PROPERTIES: dict[str, dict[str, Any]] = {
+    # not for hosts that run nothing: they say that they are QEMU 1.0; and not in less memory
+    "guest.qcow2": {
+        "img_hv_type": "qemu",
+        "img_hv_requested_version": ">=2.0",
+        "hw_architecture": "x86_64",
+        "min_ram": 80,
+    },
+    "container.qcow2": {"img_hv_type": "lxc", "hw_vm_mode": "exe", "hw_architecture": "x86_64"},
+    # nothing that a container could start from
+    "placeholder.raw": {"img_hv_type": "qemu"},
 }
 
 
@@ -49,6 +57,7 @@ def seed(clouds_yaml: Path, images: dict[str, Path]) -> None:
     ensure_network(admin)
     ensure_external_network(admin)
     ensure_rules(demo)
+    ensure_volume_types(admin)
     for name, file in images.items():
         ensure_image(admin, name, file)
 
@@ -108,17 +117,24 @@ def ensure_rules(demo: Connection) -> None:
             )  # fmt: skip
 
 
+def ensure_volume_types(admin: Connection) -> None:
+    """Types of volumes: one whose volumes go to several servers at once."""
+    known = {kind.name for kind in admin.block_storage.types()}
+    for name, extra_specs in _VOLUME_TYPES.items():
+        if name not in known:
+            admin.block_storage.create_type(name=name, extra_specs=extra_specs)
+
+
 def ensure_image(admin: Connection, name: str, file: Path) -> None:
     """An image; one of another digest replaces ours of this name, and no one else's."""
-    is_qcow2 = file.suffix == ".qcow2"
-    attributes: dict[str, Any] = dict(_REAL_SYSTEM) if is_qcow2 else {}
+    attributes = dict(_PROPERTIES.get(file.name, {}))
     digest = hashlib.sha256(file.read_bytes() + repr(attributes).encode()).hexdigest()
     attributes[_DIGEST] = digest
     ours = [image for image in admin.image.images(name=name) if _DIGEST in (image.properties or {})]
     if any(i.properties[_DIGEST] == digest and i.status == "active" for i in ours):
         return
     admin.image.create_image(
-        name=name, filename=str(file), disk_format="qcow2" if is_qcow2 else "raw",
+        name=name, filename=str(file), disk_format=file.suffix.removeprefix("."),
         container_format="bare", visibility="public", wait=True, allow_duplicates=True,
         validate_checksum=False, **attributes,
     )  # fmt: skip

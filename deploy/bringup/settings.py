@@ -19,6 +19,10 @@ DEFAULT_PORTS = {
     "compute": 8783,
     "compute-fake": 8784,
     "metadata-health": 8785,
+    "console": 8786,
+    "compute-lxc": 8787,
+    "console-vnc": 6080,
+    "console-serial": 6083,
     "postgresql": 5442,
     "rabbitmq": 5682,
     "rabbitmq-dist": 25682,
@@ -26,7 +30,9 @@ DEFAULT_PORTS = {
 }
 # Where floating addresses come from.
 EXTERNAL_CIDR = "172.24.4.0/24"
-DRIVERS = ("libvirt", "fake")
+# In this order the first one a cloud has is its daemon `compute`.
+DRIVERS = ("libvirt", "lxc", "fake")
+_BOTH = ("libvirt", "fake")
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,31 @@ class Settings:
 
     @property
     def has_libvirt(self) -> bool:
-        """Whether real guests run here."""
+        """Whether machines run here."""
         return "libvirt" in self.drivers
+
+    @property
+    def has_lxc(self) -> bool:
+        """Whether containers run here."""
+        return "lxc" in self.drivers
+
+    @property
+    def has_guests(self) -> bool:
+        """Whether real guests run here, machines or containers."""
+        return self.has_libvirt or self.has_lxc
 
     @property
     def has_fake(self) -> bool:
         """Whether hosts without a hypervisor run here."""
         return "fake" in self.drivers
+
+    def program_of(self, driver: str) -> str:
+        """The compute daemon of a driver that the cloud has."""
+        return "compute" if driver == self.drivers[0] else f"compute-{driver}"
+
+    def host_of(self, driver: str) -> str:
+        """The name of a driver's compute host."""
+        return self.host if driver == "libvirt" else f"{self.host}-{driver}"
 
 
 def load(file: Path) -> Settings | None:
@@ -97,11 +121,12 @@ def merged(
 
 
 def parse_drivers(text: str) -> tuple[str, ...]:
-    """`libvirt`, `fake`, both with a comma between, or `both`. Raises: Failed."""
-    asked = DRIVERS if text == "both" else tuple(part.strip() for part in text.split(","))
+    """`libvirt`, `lxc`, `fake`, several with commas between, or `both`. Raises: Failed."""
+    asked = _BOTH if text == "both" else tuple(part.strip() for part in text.split(","))
     unknown = [name for name in asked if name not in DRIVERS]
     if unknown:
-        raise Failed(f"--driver {text}: there is no driver {unknown[0]!r}; libvirt, fake or both")
+        names = ", ".join(DRIVERS)
+        raise Failed(f"--driver {text}: there is no driver {unknown[0]!r}; {names} or both")
     return asked
 
 

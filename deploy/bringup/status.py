@@ -73,7 +73,7 @@ def as_json(cloud: Cloud, status: CloudStatus) -> str:
         "clouds_yaml": str(cloud.paths.clouds_yaml),
         "openrc": str(cloud.paths.openrc),
         "log_dir": str(cloud.paths.log),
-        "network_namespace": cloud.settings.namespace if cloud.settings.has_libvirt else "",
+        "network_namespace": cloud.settings.namespace if cloud.settings.has_guests else "",
         "venv": str(cloud.paths.venv),
     }
     return json.dumps(document, indent=2)

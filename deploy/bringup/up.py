@@ -24,8 +24,15 @@ from deploy.bringup.settings import Settings
 _BACKEND_WITHIN_S = 60
 _DAEMON_WITHIN_S = 60
 _NEEDED_GIB = 3.0
+# Characters; libvirt takes no longer names of containers' disks than this leaves room for.
+_CONTAINERS_PATH = 28
 # The others call these at their start, and would wait out a lost call.
 ASKED = ("companion", "conductor")
+# Ports of programs that have more than one.
+_SEVERAL_PORTS = {
+    "rabbitmq-dist": "rabbitmq", "metadata-health": "metadata",
+    "console-vnc": "console", "console-serial": "console",
+}  # fmt: skip
 
 
 def up(
@@ -47,13 +54,16 @@ def up(
         ports=ports,
         uplink=uplink,
     )
+    if chosen.has_lxc:
+        preflight.need_short_path(paths.containers, _CONTAINERS_PATH)
     _check_ports(Cloud(paths, chosen, {}))
     _install(paths, chosen, progress)
     paths.make()
     cloud = Cloud(paths, chosen, passwords.ensure(passwords_file(paths)))
     settings.save(settings_file(paths), chosen)
     cloud.runner.prepare()
-    (paths.state / "fake").mkdir(exist_ok=True)
+    for folder in (paths.state / "fake", paths.containers):
+        folder.mkdir(exist_ok=True)
     _start_backends(cloud, progress)
     with progress.step("Configuration"):
         cloud.runner.hand_over(cloud.configuration.write(cloud.backends()))
@@ -64,7 +74,7 @@ def up(
 
 
 def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
-    wanted = (*packages.BASE, *(packages.LIBVIRT if chosen.has_libvirt else ()))
+    wanted = (*packages.BASE, *(packages.LIBVIRT if chosen.has_guests else ()))
     wanted += packages.SYSTEMD if runs_on_systemd(paths) else ()
     with progress.step("Debian packages") as step:
         installed = packages.install(wanted)
@@ -80,7 +90,7 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
         fresh = virtual_env.ensure(
             paths.venv,
             paths.state / "stamps" / "venv",
-            extras=["libvirt"] if chosen.has_libvirt else [],
+            extras=["libvirt"] if chosen.has_guests else [],
             more=["python-openstackclient>=7.0"],
             # the daemons' own user need not be able to read the repository
             editable=not runs_on_systemd(paths) and closed_folder(REPOSITORY) is None,
@@ -90,13 +100,13 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
 
 def _check_ports(cloud: Cloud) -> None:
     used = set(cloud.daemons.names()) | {"postgresql", "rabbitmq", "rabbitmq-dist"}
-    if cloud.settings.has_libvirt:
+    used |= {"console-vnc", "console-serial"}
+    if cloud.settings.has_guests:
         used |= {"metadata-health"}
         used -= {"metadata"} if cloud.settings.namespace else set()
 
     def is_ours(name: str) -> bool:
-        program = {"rabbitmq-dist": "rabbitmq", "metadata-health": "metadata"}.get(name, name)
-        return cloud.runner.has(program)
+        return cloud.runner.has(_SEVERAL_PORTS.get(name, name))
 
     ports = [(name, port) for name, port in cloud.settings.ports.items() if name in used]
     preflight.need_ports(ports, is_ours)
@@ -110,18 +120,18 @@ def _start_backends(cloud: Cloud, progress: Progress) -> None:
             password=cloud.passwords["broker"], cookie=cloud.passwords["erlang_cookie"]
         )
         programs = [cloud.postgresql.program(), cloud.rabbitmq.program()]
-        if cloud.settings.has_libvirt:
+        if cloud.settings.has_guests:
             cloud.libvirt.prepare()
             programs += [cloud.libvirt.program()] if cloud.libvirt.is_private else []
-        if cloud.libvirt.is_private and cloud.settings.has_libvirt:
+        if cloud.libvirt.is_private and cloud.settings.has_guests:
             if cloud.settings.has_uplink:
                 cloud.uplink.ensure()
             else:
                 cloud.uplink.remove()
         cloud.start(programs)
-    if cloud.settings.has_libvirt:
-        with progress.step("Guest image") as step:
-            step.note(guest_image.ensure(cloud.paths.state / "guest-image"))
+    for kind in _image_kinds(cloud):
+        with progress.step(f"Image {kind}") as step:
+            step.note(guest_image.ensure(cloud.paths.state / "guest-image", kind))
     health = cloud.backend_health()
     for program in programs:
         with progress.step(program.name):
@@ -179,15 +189,22 @@ def _start_daemons(cloud: Cloud, progress: Progress) -> None:
 def _offer(cloud: Cloud, progress: Progress) -> None:
     folder = cloud.paths.state / "guest-image"
     blank = guest_image.placeholder(folder)
-    images = {"guest": guest_image.file(folder) if cloud.settings.has_libvirt else blank}
-    if cloud.settings.has_libvirt and cloud.settings.has_fake:
-        images["blank"] = blank
+    images = {kind: guest_image.file(folder, kind) for kind in _image_kinds(cloud)}
+    if cloud.settings.has_fake:
+        images["blank" if cloud.settings.has_libvirt else "guest"] = blank
     with progress.step("Flavors, network, image"):
         run(
             cloud.paths.venv / "bin" / "python", "-m", "deploy.bringup.seed",
             cloud.paths.clouds_yaml, *(f"{name}={file}" for name, file in images.items()),
             timeout_s=180, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )  # fmt: skip
+
+
+def _image_kinds(cloud: Cloud) -> list[str]:
+    """The images that are built for real guests."""
+    chosen = cloud.settings
+    kinds = {"guest": chosen.has_libvirt, "container": chosen.has_lxc}
+    return [kind for kind, is_wanted in kinds.items() if is_wanted]
 
 
 def _key_hint() -> str:
@@ -202,17 +219,23 @@ def what_next(cloud: Cloud) -> str:
     paths = cloud.paths
     option = f" --prefix {paths.prefix}" if paths.prefix else ""
     deploy = REPOSITORY / "deploy"
-    ssh = f"    {deploy}/ssh{option} first\n" if cloud.settings.has_libvirt else ""
+    consoles = (
+        "    openstack console url show --novnc first\n    kilonova console first\n"
+        if cloud.settings.has_libvirt
+        else ""
+    )
+    ssh = f"    {deploy}/ssh{option} first\n" if cloud.settings.has_guests else ""
+    image = "container" if cloud.settings.drivers[0] == "lxc" else "guest"
     return (
         "\nThe cloud is up. Next:\n\n"
         f"    export PATH={paths.venv}/bin:$PATH\n"
         f"    export OS_CLIENT_CONFIG_FILE={paths.clouds_yaml} OS_CLOUD=kilonova\n"
         f"{_key_hint()}"
         "    openstack keypair create --public-key ~/.ssh/id_ed25519.pub mine\n"
-        "    openstack server create --flavor m1.nano --image guest --network private \\\n"
+        f"    openstack server create --flavor m1.nano --image {image} --network private \\\n"
         "        --key-name mine --wait first\n"
         "    openstack console log show first\n"
-        f"{ssh}"
+        f"{consoles}{ssh}"
         "    OS_CLOUD=kilonova-admin kilonova status\n\n"
         f"{deploy}/status{option} shows what runs, {deploy}/down{option} stops it.\n"
     )

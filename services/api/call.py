@@ -97,3 +97,10 @@ class ApiCall:
         """How many items a page has: the query's `limit`, at most the deployment's."""
         asked = self.single("limit")
         return min(int(asked), self.max_limit) if asked else self.max_limit
+
+    def offset_page(self) -> tuple[int, int]:
+        """Where a page begins and how long it is, in lists that know `offset` and no marker.
+
+        A `limit` of 0 is none.
+        """
+        return int(self.single("offset") or 0), self.page_limit() or self.max_limit

@@ -6,6 +6,7 @@ The process that gunicorn forks from stays small: what a worker needs is importe
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from oslo_config import cfg
@@ -16,7 +17,10 @@ from common.observability import log
 from common.wsgi import Served, ServeOptions, serve
 
 if TYPE_CHECKING:
+    from common.presence import Presence
+    from common.rpc.transport import Bus
     from services.api.app import AppOptions
+    from services.api.console_urls import ConsoleUrls
 
 LOG = logging.getLogger(__name__)
 
@@ -25,17 +29,16 @@ _PROGRAM = "kilonova-api"
 
 def make(conf: cfg.ConfigOpts) -> Served:
     """The application of one worker, with its own connections."""
-    import random
-
     from common.clients.identity import IdentityClient
     from common.clients.image import UserImageClient
     from common.clients.network import UserNetworkClient
     from common.clients.session import ServiceSession
+    from common.clients.volume import UserVolumeClient
     from common.clock import SystemClock
     from common.policy import Policy
-    from common.presence import Presence
     from common.rpc.conductor.aggregates import Aggregates
     from common.rpc.conductor.catalog import Catalog
+    from common.rpc.conductor.consoles import Consoles
     from common.rpc.conductor.external_events import ExternalEvents
     from common.rpc.conductor.guest import Guest
     from common.rpc.conductor.hosts import Hosts
@@ -52,6 +55,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.state import State
     from common.rpc.conductor.tasks import Tasks
     from common.rpc.conductor.usage import Usage
+    from common.rpc.conductor.volumes import Volumes
     from common.rpc.transport import Bus
     from services.api.app import behind, make_app
     from services.api.auth import TokenFilter
@@ -78,38 +82,52 @@ def make(conf: cfg.ConfigOpts) -> Served:
         snapshots=Snapshots.client(bus),
         shelving=Shelving.client(bus),
         moves=Moves.client(bus),
+        consoles=Consoles.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
         aggregates=Aggregates.client(bus),
         server_groups=ServerGroups.client(bus),
         quotas=Quotas.client(bus),
         usage=Usage.client(bus),
+        volumes=Volumes.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),
         lookups=Lookups(images, networks),
         images=images,
         networks=networks,
+        volume_service=UserVolumeClient(session),
         identity=IdentityClient(session),
+        console_urls=_console_urls(conf),
         show_password=options.enable_instance_password,
         max_limit=options.max_limit,
     )
     app_options = _app_options(conf)
     app = make_app(parts, Policy(conf), app_options, readiness.problems)
-    presence = Presence(
-        bus,
-        binary=_PROGRAM,
-        host=conf.host,
-        heartbeat_interval_s=conf.heartbeat_interval_s,
-        health=readiness.problems,
-        rng=random.Random(),
-    )
-    presence.start()
+    presence = _present(conf, bus, readiness.problems)
 
     def stop() -> None:
         presence.stop()
         bus.close()
 
     return Served(behind(TokenFilter(app, conf, clock), app, app_options), stop)
+
+
+def _present(conf: cfg.ConfigOpts, bus: "Bus", health: Callable[[], dict[str, str]]) -> "Presence":
+    """What tells the conductor that this process is there, under way."""
+    import random
+
+    from common.presence import Presence
+
+    presence = Presence(
+        bus,
+        binary=_PROGRAM,
+        host=conf.host,
+        heartbeat_interval_s=conf.heartbeat_interval_s,
+        health=health,
+        rng=random.Random(),
+    )
+    presence.start()
+    return presence
 
 
 def _app_options(conf: cfg.ConfigOpts) -> "AppOptions":
@@ -128,9 +146,21 @@ def _app_options(conf: cfg.ConfigOpts) -> "AppOptions":
     )
 
 
+def _console_urls(conf: cfg.ConfigOpts) -> "ConsoleUrls":
+    from services.api.console_urls import ConsoleUrls
+
+    return ConsoleUrls(
+        novnc=conf.vnc.novncproxy_base_url,
+        spice_html5=conf.spice.html5proxy_base_url,
+        spice_direct=conf.spice.spice_direct_proxy_base_url,
+        serial=conf.serial_console.base_url,
+    )
+
+
 def main() -> int:
     """The console script."""
-    conf = config.load(_PROGRAM, sys.argv[1:], ["api", "rate_limit"])
+    groups = ["api", "rate_limit", "vnc", "spice", "serial_console"]
+    conf = config.load(_PROGRAM, sys.argv[1:], groups)
     log.setup(conf, _PROGRAM)
     if conf.rate_limit.per_project or conf.rate_limit.per_address:
         from services.api.rate_limit import limits_of

@@ -7,20 +7,21 @@ from typing import Any
 
 import falcon
 
-from common.errors import KilonovaError
+from common.errors import Internal, KilonovaError
 
 LOG = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
 _STATUS = {
     "invalid": 400, "forbidden": 403, "not_found": 404, "conflict": 409, "gone": 410,
-    "too_large": 413, "unavailable": 503, "not_implemented": 501, "internal": 500,
+    "too_large": 413, "unavailable": 503, "not_implemented": 501, "failed": 500, "internal": 500,
 }  # fmt: skip
 _NAMES = {
     400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound",
     405: "badMethod", 409: "conflictingRequest", 413: "overLimit", 415: "badMediaType",
     429: "overLimit", 501: "notImplemented", 503: "serviceUnavailable",
 }  # fmt: skip
+_SECRET_PATH = "/os-console-auth-tokens/"
 _CONTENT_TYPE = "application/json; charset=UTF-8"
 NOT_ROUTED = "404 Not Found\n\nThe resource could not be found.\n\n   \n"
 
@@ -67,11 +68,8 @@ def _known(
 ) -> None:
     status = _STATUS[error.kind]
     if status >= 500:
-        LOG.warning("%s %s: %d %s", req.method, req.path, status, error)
-    message = str(error)
-    if status == 500:
-        message = _unexpected_message(error.details.get("reason") or type(error).__name__)
-    _write(resp, status, message)
+        LOG.warning("%s %s: %d %s", req.method, _path(req), status, error)
+    _write(resp, status, _unexpected_message(error) if error.kind == "internal" else str(error))
 
 
 def _refusal(
@@ -96,9 +94,18 @@ def _falcons_own(
 def _unexpected(
     req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]
 ) -> None:
-    LOG.error("%s %s failed unexpectedly", req.method, req.path, exc_info=error)
-    _write(resp, 500, _unexpected_message(type(error).__name__))
+    LOG.error("%s %s failed unexpectedly", req.method, _path(req), exc_info=error)
+    _write(resp, 500, _unexpected_message(error))
 
 
-def _unexpected_message(name: str) -> str:
+def _path(req: falcon.Request) -> str:
+    """A request's path as a log may have it: one path holds a secret."""
+    return str(req.uri_template) if _SECRET_PATH in req.path else req.path
+
+
+def _unexpected_message(error: Exception) -> str:
+    """Names the class of what went wrong, of ours or in the process that was asked; no more."""
+    name = type(error).__name__
+    if isinstance(error, Internal) and str(error.details.get("reason", "")).isidentifier():
+        name = str(error.details["reason"])
     return f"Unexpected API Error. Please contact the administrator\n<class '{name}'>"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys: making an RSA key pair, and reading what users import.
+"""Keys: making RSA key pairs, as they are or certified, and reading what users import.
 
 Fingerprints are the API's: MD5 over the key for ssh, SHA-1 over the certificate for x509, in pairs
 of hex digits with colons between.
@@ -9,16 +9,23 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from common.errors import InvalidKeypair
 
 _RSA_BITS = 2048
 _COMMENT = "Generated-by-kilonova"
+_CERTIFIED_FOR = timedelta(days=3650)
+# Windows knows a user who comes with a certificate by this name in it.
+_PRINCIPAL_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+_UTF8_STRING = 0x0C
+_MOST_NAME = 64  # characters of a common name
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,43 @@ def generate_ssh() -> KeyMaterial:
     public = private.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
-    pem = private.private_bytes(
+    text = f"{public.decode()} {_COMMENT}"
+    return KeyMaterial(text, ssh_fingerprint(text), _pem(private))
+
+
+def generate_x509(user_id: str, now: datetime) -> KeyMaterial:
+    """A new RSA pair, certified by itself as the user's: what logs in to Windows guests."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:_MOST_NAME])])
+    principal = x509.OtherName(_PRINCIPAL_NAME, _der_text(f"{user_id}@localhost"))
+    certificate = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + _CERTIFIED_FOR)
+        .add_extension(x509.SubjectAlternativeName([principal]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    text = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return KeyMaterial(text, x509_fingerprint(text), _pem(private))
+
+
+def _pem(private: rsa.RSAPrivateKey) -> str:
+    return private.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
-    )
-    text = f"{public.decode()} {_COMMENT}"
-    return KeyMaterial(text, ssh_fingerprint(text), pem.decode())
+    ).decode()
+
+
+def _der_text(text: str) -> bytes:
+    data = text.encode()
+    if len(data) < 0x80:
+        return bytes((_UTF8_STRING, len(data))) + data
+    size = len(data).to_bytes((len(data).bit_length() + 7) // 8)
+    return bytes((_UTF8_STRING, 0x80 | len(size))) + size + data
 
 
 def read_public_key(text: str, kind: str) -> KeyMaterial:

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
-from common.errors import ImageNotFound, Invalid, NetworkAmbiguous, NotFound
+from common.errors import FixedIpInUse, ImageNotFound, Invalid, NetworkAmbiguous, NotFound
 from common.objects.image import ImageMeta
 from common.objects.network import RequestedNetwork
 from services.api.call import ApiCall
@@ -23,14 +23,20 @@ class Lookups:
         self._images = images
         self._networks = networks
 
-    def image(self, call: ApiCall, image_id: str | None) -> ImageMeta | None:
-        """The image to boot from. Raises: Invalid (not there, or not active), Unavailable."""
+    def image(
+        self, call: ApiCall, image_id: str | None, *, missing: Invalid | None = None
+    ) -> ImageMeta | None:
+        """The image to boot from.
+
+        Raises: Invalid (not there: `missing`, if given; not active), Unavailable.
+        """
         if image_id is None:
             return None
         try:
             found = self._images.get(call.token, call.caller.project_id or "", image_id)
-        except ImageNotFound as missing:
-            raise Invalid(f"Can not find requested image (image {image_id})") from missing
+        except ImageNotFound as error:
+            refusal = missing or Invalid(f"Can not find requested image (image {image_id})")
+            raise refusal from error
         if found.status != "active":
             raise Invalid(f"Image {image_id} is not active.")
         return found
@@ -38,7 +44,8 @@ class Lookups:
     def networks(self, call: ApiCall, asked: Any) -> tuple[RequestedNetwork, ...] | None:
         """The NICs to make; None for no networking at all.
 
-        Absent below 2.37, and `auto` from there: the one network that the project can use.
+        Absent below 2.37, and `auto` from there: the one network that the project can use. With
+        `auto` the network service makes one where there is none.
         Raises: Invalid, Conflict (several networks), PortInUse, Unavailable.
         """
         if asked == "none":
@@ -46,19 +53,20 @@ class Lookups:
         if asked in (None, [], "auto"):
             only = self._networks.only_network(call.token, call.caller.project_id or "")
             if only is None:
-                if asked == "auto":
-                    raise Invalid("Unable to automatically allocate a network: there is none.")
-                return None
+                if asked != "auto":
+                    return None
+                only = self._networks.allocated_network(call.token, call.caller.project_id or "")
             return (RequestedNetwork(network_id=only),)
         try:
             return self._check(call, [_requested(nic) for nic in asked])
-        except NotFound as missing:  # what a body names and is not there makes the body wrong
+        except (NotFound, FixedIpInUse) as missing:  # what a body names and is not there to be had
             raise Invalid(str(missing)) from missing
 
     def interface(self, call: ApiCall, asked: dict[str, Any]) -> RequestedNetwork:
         """The one interface that a server shall get more.
 
-        Raises: Invalid, NetworkNotFound, PortNotFound, PortInUse, Forbidden, Unavailable.
+        Raises: Invalid, NetworkNotFound, PortNotFound, PortInUse, FixedIpInUse, Forbidden,
+        Unavailable.
         """
         network, port = asked.get("net_id"), asked.get("port_id")
         addresses = [each["ip_address"] for each in asked.get("fixed_ips", ())]

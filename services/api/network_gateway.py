@@ -6,10 +6,17 @@ from urllib.parse import quote
 
 from common.clients.network import UserNetworkClient
 from common.clients.session import Refused
-from common.errors import Conflict, Forbidden, Invalid, KilonovaError, NotFound
+from common.errors import Forbidden, Invalid, KilonovaError, NotFound
 from services.api.call import ApiCall
 
 Document = dict[str, Any]
+
+
+class NetworkConflict(Invalid):
+    """Something there is in the way: a conflict to the network service, a bad request to users.
+
+    The Compute API never had a code of its own for it.
+    """
 
 
 class NetworkGateway:
@@ -29,7 +36,7 @@ class NetworkGateway:
     ) -> Any:
         """The answer's document, None when it has none.
 
-        Raises: `missing` for a 404; Forbidden (policy, quota), Conflict, Invalid.
+        Raises: `missing` for a 404; Forbidden (policy, quota), NetworkConflict, Invalid.
         """
         try:
             answer = self._networks.request(call.token, method, path, **options)
@@ -69,5 +76,5 @@ def _refusal(refused: Refused, missing: KilonovaError | None) -> KilonovaError:
     if refused.status in (401, 403) or refused.error_type == "OverQuota":
         return Forbidden(str(refused))
     if refused.status == 409:
-        return Conflict(str(refused))
+        return NetworkConflict(str(refused))
     return Invalid(str(refused))

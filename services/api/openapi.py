@@ -17,6 +17,7 @@ from services.api.responder import Operation, operation_of
 from services.api.routes import Route
 
 _METHODS = ("get", "post", "put", "delete")
+_NEWEST = "latest"
 _FAULT = {
     "description": "The request was refused, or something failed.",
     "content": {
@@ -51,7 +52,8 @@ class OpenApi:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The document at the microversion of the query (the newest without one)."""
-        text = req.get_param("microversion") or f"{MAJOR}.{LAST}"
+        text = req.get_param("microversion") or _NEWEST
+        text = f"{MAJOR}.{LAST}" if text == _NEWEST else text
         found = re.fullmatch(rf"{MAJOR}\.([1-9][0-9]{{0,3}})", text)
         if found is None or not FIRST <= int(found[1]) <= LAST:
             raise Invalid(f"There is no microversion {text}.")

@@ -63,14 +63,21 @@ def responder(
         def respond(self: Any, req: falcon.Request, resp: falcon.Response, **parts: str) -> None:
             document = read_document(req) if body is not None else None
             call = begin(req, operation.span)
+            if "" in parts.values():  # a URL that ends where an id should stand
+                raise NotFound
             perform(operation, call, req, resp, document, lambda: method(self, call, **parts))
 
-        setattr(respond, _ATTRIBUTE, operation)
         respond.__doc__ = method.__doc__
         respond.__name__ = method.__name__
-        return respond
+        return declared(respond, operation)
 
     return decorate
+
+
+def declared(function: Callable[..., None], operation: Operation) -> Callable[..., None]:
+    """`function` as the responder of an operation."""
+    setattr(function, _ATTRIBUTE, operation)
+    return function
 
 
 def operation_of(function: Any) -> Operation | None:

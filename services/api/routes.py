@@ -8,9 +8,11 @@ from typing import Any
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
+from common.clients.volume import UserVolumeClient
 from common.clock import SystemClock
 from common.rpc.conductor.aggregates import Aggregates
 from common.rpc.conductor.catalog import Catalog
+from common.rpc.conductor.consoles import Consoles
 from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.hosts import Hosts
@@ -27,14 +29,19 @@ from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
 from common.rpc.conductor.tasks import Tasks
 from common.rpc.conductor.usage import Usage
+from common.rpc.conductor.volumes import Volumes
 from services.api import gone
-from services.api.actions import Actions
+from services.api.actions import Act, Actions
+from services.api.console_urls import ConsoleUrls
 from services.api.lookups import Lookups
 from services.api.network_gateway import NetworkGateway
+from services.api.old_names import OldName, old_actions
 from services.api.resources import (
     aggregates,
+    assisted_snapshots,
     availability_zones,
     baremetal_nodes,
+    consoles,
     extensions,
     external_events,
     flavors,
@@ -54,7 +61,10 @@ from services.api.resources import (
     services,
     shares,
     usage,
+    usage_audit_log,
     versions,
+    volume_attachments,
+    volumes,
 )
 from services.api.resources.servers import belongings, inside, resource
 from services.api.resources.servers.actions.console import ConsoleActions
@@ -68,6 +78,13 @@ from services.api.resources.servers.actions.shelving import ShelvingActions
 from services.api.resources.servers.actions.snapshots import SnapshotActions
 from services.api.resources.servers.actions.state import StateActions
 from services.api.snapshot_images import SnapshotImages
+from services.api.volume_gateway import VolumeGateway
+from services.api.volume_images import VolumeImages
+
+_VOLUMES_BOOT_ACTIONS = (
+    "confirmResize", "revertResize", "reboot", "resize", "rebuild", "createImage", "os-start",
+    "os-stop", "trigger_crash_dump",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,18 +101,22 @@ class Parts:
     snapshots: Snapshots
     shelving: Shelving
     moves: Moves
+    consoles: Consoles
     catalog: Catalog
     hosts: Hosts
     aggregates: Aggregates
     server_groups: ServerGroups
     quotas: Quotas
     usage: Usage
+    volumes: Volumes
     tasks: Tasks
     idempotency: Idempotency
     lookups: Lookups
     images: UserImageClient
     networks: UserNetworkClient
+    volume_service: UserVolumeClient
     identity: IdentityClient
+    console_urls: ConsoleUrls
     show_password: bool
     max_limit: int
 
@@ -114,16 +135,18 @@ def routes(parts: Parts) -> list[Route]:
     return [
         Route("/versions/{version_id}", versions.VersionById()),
         *_servers(parts),
-        *_flavors(parts.catalog),
+        *_flavors(parts.catalog, parts.identity),
         *_projects(parts),
         *_hosts(parts.hosts, parts.usage),
         *_aggregates(parts.aggregates),
         *_proxies(parts),
+        *_assisted_snapshots(parts.volumes),
         Route("/os-migrations", migrations.Migrations(parts.moves)),
         Route(
             "/os-server-external-events",
             external_events.ServerExternalEvents(parts.external_events),
         ),
+        Route("/os-console-auth-tokens/{token}", consoles.ConsoleAuthToken(parts.consoles)),
         Route("/kilonova/tasks", journal.TaskList(parts.tasks)),
         Route("/kilonova/tasks/{task_id}", journal.TaskById(parts.tasks)),
         Route("/kilonova/status", journal.Status(parts.hosts)),
@@ -134,27 +157,35 @@ def routes(parts: Parts) -> list[Route]:
 
 def _servers(parts: Parts) -> Iterator[Route]:
     servers = parts.servers
-    many = resource.Servers(servers, parts.lookups, show_password=parts.show_password)
+    storage = VolumeGateway(parts.volume_service)
+    many = resource.Servers(servers, parts.lookups, storage, show_password=parts.show_password)
     snapshot_images = SnapshotImages(parts.images)
     gateway = NetworkGateway(parts.networks)
+    opener = consoles.ConsoleOpener(parts.consoles, parts.console_urls)
     actions = (
         PowerActions(parts.power),
-        ConsoleActions(servers),
+        ConsoleActions(servers, opener),
         GuestActions(parts.guest),
         StateActions(parts.state, servers),
         NetworkingActions(servers, parts.interfaces, gateway),
         DeletionActions(servers),
-        SnapshotActions(parts.snapshots, snapshot_images),
+        SnapshotActions(
+            parts.snapshots,
+            snapshot_images,
+            VolumeImages(parts.snapshots, snapshot_images, storage),
+        ),
         ShelvingActions(parts.shelving, parts.snapshots, snapshot_images),
         RepairActions(parts.repair, parts.lookups, show_password=parts.show_password),
         MoveActions(parts.moves, show_password=parts.show_password),
     )
     one = "/servers/{server_id}"
+    single = resource.ServerById(servers)
     yield Route("/servers", many)
     yield Route("/servers/detail", many, "detail")
-    yield Route(one, resource.ServerById(servers))
+    yield Route(one, single)
     table = {name: act for family in actions for name, act in family.table().items()}
     yield Route(f"{one}/action", Actions(table))
+    yield from _volumes_boot(many, single, table)
     yield Route(f"{one}/metadata", belongings.Metadata(servers))
     yield Route(f"{one}/metadata/{{key}}", belongings.MetadataItem(servers))
     yield Route(f"{one}/tags", belongings.Tags(servers))
@@ -165,12 +196,17 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-interface", attachments)
     attachment = interfaces.InterfaceAttachment(servers, parts.interfaces, gateway)
     yield Route(f"{one}/os-interface/{{port_id}}", attachment)
+    attached = volume_attachments.VolumeAttachments(servers, parts.volumes, storage)
+    yield Route(f"{one}/os-volume_attachments", attached)
+    attached_one = volume_attachments.VolumeAttachment(servers, parts.volumes, storage)
+    yield Route(f"{one}/os-volume_attachments/{{volume_id}}", attached_one)
     groups = security_groups.ServerSecurityGroups(servers, gateway)
     yield Route(f"{one}/os-security-groups", groups)
     yield Route(f"{one}/shares", shares.ServerShares(servers))
     yield Route(f"{one}/shares/{{share_id}}", shares.ServerShareById(servers))
+    yield Route(f"{one}/remote-consoles", consoles.RemoteConsoles(opener))
     yield Route(f"{one}/diagnostics", inside.ServerDiagnostics(parts.guest))
-    yield Route(f"{one}/topology", inside.ServerTopology(servers))
+    yield Route(f"{one}/topology", inside.ServerTopology(servers, parts.guest))
     yield Route(f"{one}/os-server-password", inside.ServerPassword(parts.guest))
     move = f"{one}/migrations/{{migration_id}}"
     yield Route(f"{one}/migrations", migrations.ServerMigrations(parts.moves))
@@ -180,9 +216,23 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-instance-actions/{{request_id}}", belongings.InstanceActionById(servers))
 
 
-def _flavors(catalog: Catalog) -> Iterator[Route]:
+def _volumes_boot(
+    many: resource.Servers, single: resource.ServerById, actions: dict[str, Act]
+) -> Iterator[Route]:
+    """What servers were called, too, when they should boot from volumes."""
+    names: dict[str, str] = {"old": "/os-volumes_boot", "new": "/servers", "until": "2.102"}
+    all_of_them = OldName(many, **names)
+    one = "/os-volumes_boot/{server_id}"
+    yield Route("/os-volumes_boot", all_of_them)
+    yield Route("/os-volumes_boot/detail", all_of_them, "detail")
+    yield Route(one, OldName(single, **names))
+    kept = {name: actions[name] for name in _VOLUMES_BOOT_ACTIONS}
+    yield Route(f"{one}/action", old_actions(kept, **names))
+
+
+def _flavors(catalog: Catalog, identity: IdentityClient) -> Iterator[Route]:
     many = flavors.Flavors(catalog)
-    acts = flavors.FlavorActions(catalog)
+    acts = flavors.FlavorActions(catalog, identity)
     one = "/flavors/{flavorid}"
     yield Route("/flavors", many)
     yield Route("/flavors/detail", many, "detail")
@@ -202,8 +252,8 @@ def _flavors(catalog: Catalog) -> Iterator[Route]:
 
 
 def _projects(parts: Parts) -> Iterator[Route]:
-    quota = quota_sets.QuotaSetOf(parts.quotas, parts.identity)
-    yield Route("/os-keypairs", keypairs.Keypairs(parts.catalog))
+    quota, clock = quota_sets.QuotaSetOf(parts.quotas, parts.identity), SystemClock()
+    yield Route("/os-keypairs", keypairs.Keypairs(parts.catalog, clock))
     yield Route("/os-keypairs/{name}", keypairs.KeypairByName(parts.catalog))
     yield Route("/os-quota-sets/{project_id}", quota)
     yield Route("/os-quota-sets/{project_id}/defaults", quota, "defaults")
@@ -214,7 +264,6 @@ def _projects(parts: Parts) -> Iterator[Route]:
     classes = quota_classes.QuotaClassSet(parts.quotas)
     yield Route("/os-quota-class-sets/{class_name}", classes)
     yield Route("/limits", quota_sets.Limits(parts.quotas))
-    clock = SystemClock()
     yield Route("/os-simple-tenant-usage", usage.TenantUsages(parts.usage, clock))
     yield Route("/os-simple-tenant-usage/{project_id}", usage.TenantUsageOf(parts.usage, clock))
 
@@ -237,6 +286,10 @@ def _hosts(of_conductor: Hosts, shares: Usage) -> Iterator[Route]:
     yield Route("/os-hypervisors/{hypervisor_id}/uptime", one, "uptime")
     yield Route("/os-hypervisors/{hypervisor_id}/search", one, "search")
     yield Route("/os-hypervisors/{hypervisor_id}/servers", one, "servers")
+    log = usage_audit_log.UsageAuditLogs(shares, SystemClock())
+    yield Route("/os-instance_usage_audit_log", log)
+    before = usage_audit_log.UsageAuditLogBefore(shares)
+    yield Route("/os-instance_usage_audit_log/{before}", before)
     yield Route("/os-availability-zone", zones)
     yield Route("/os-availability-zone/detail", zones, "detail")
 
@@ -247,6 +300,14 @@ def _aggregates(of_conductor: Aggregates) -> Iterator[Route]:
     yield Route(one, aggregates.AggregateById(of_conductor))
     actions = aggregates.AggregateActions(of_conductor)
     yield Route(f"{one}/action", Actions(actions.table()))
+    yield Route(f"{one}/images", aggregates.AggregateImages(of_conductor))
+
+
+def _assisted_snapshots(of_conductor: Volumes) -> Iterator[Route]:
+    path = "/os-assisted-volume-snapshots"
+    one = assisted_snapshots.AssistedSnapshotById(of_conductor)
+    yield Route(path, assisted_snapshots.AssistedSnapshots(of_conductor))
+    yield Route(f"{path}/{{snapshot_id}}", one)
 
 
 def _proxies(parts: Parts) -> Iterator[Route]:
@@ -257,6 +318,7 @@ def _proxies(parts: Parts) -> Iterator[Route]:
     yield Route("/images/{image_id}/metadata", images.ImageMetadata(parts.images))
     yield Route("/images/{image_id}/metadata/{key}", images.ImageMetadataItem(parts.images))
     yield from _networks(NetworkGateway(parts.networks))
+    yield from _volumes(VolumeGateway(parts.volume_service))
     node = baremetal_nodes.BaremetalNodeById()
     change = dict.fromkeys(("add_interface", "remove_interface"), node.change_interfaces)
     yield Route("/os-baremetal-nodes", baremetal_nodes.BaremetalNodes())
@@ -280,6 +342,16 @@ def _networks(gateway: NetworkGateway) -> Iterator[Route]:
     yield Route("/os-security-group-rules", rules)
     rule = security_groups.SecurityGroupRuleById(gateway)
     yield Route("/os-security-group-rules/{rule_id}", rule)
+
+
+def _volumes(gateway: VolumeGateway) -> Iterator[Route]:
+    many, snapshots = volumes.Volumes(gateway), volumes.Snapshots(gateway)
+    yield Route("/os-volumes", many)
+    yield Route("/os-volumes/detail", many, "detail")
+    yield Route("/os-volumes/{volume_id}", volumes.VolumeById(gateway))
+    yield Route("/os-snapshots", snapshots)
+    yield Route("/os-snapshots/detail", snapshots, "detail")
+    yield Route("/os-snapshots/{snapshot_id}", volumes.SnapshotById(gateway))
 
 
 def collections(table: list[Route]) -> frozenset[str]:

@@ -32,6 +32,19 @@ class Cloud:
         """The JSON body of the answer to PUT. Raises: CommandError."""
         return self._request("PUT", path, MICROVERSION, json=body)
 
+    def post(self, path: str, body: dict[str, object]) -> Any:
+        """The JSON body of the answer to POST. Raises: CommandError."""
+        return self._request("POST", path, MICROVERSION, json=body)
+
+    @property
+    def verify(self) -> bool | str:
+        """How certificates are checked: a file with authorities, by the system's, or not at all.
+
+        Known once something was asked.
+        """
+        found: bool | str = self._compute.session.verify
+        return found
+
     def delete(self, path: str) -> None:
         """DELETE `path`. Raises: CommandError."""
         self._request("DELETE", path, MICROVERSION)

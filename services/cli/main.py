@@ -15,6 +15,7 @@ from common.daemon import RELEASE
 from services.cli.cloud import Cloud
 from services.cli.commands.completion import completion
 from services.cli.commands.config import config
+from services.cli.commands.console import console
 from services.cli.commands.host import host
 from services.cli.commands.op import op
 from services.cli.commands.server import server
@@ -77,7 +78,7 @@ def cli(ctx: click.Context, cloud: str | None, debug: bool) -> None:
     ctx.obj = Cloud(cloud)
 
 
-for _command in (completion, config, host, op, server, service, status):
+for _command in (completion, config, console, host, op, server, service, status):
     cli.add_command(_command)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The companion as one WSGI application: three APIs below one root."""
+"""The companion as one WSGI application: four APIs below one root."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,17 @@ import falcon
 
 from common import daemon
 from common.clock import Clock, SystemClock
+from services.companion.compute_events import ComputeApi, ComputeEvents
 from services.companion.identity import routes as identity
 from services.companion.identity.callers import Callers
 from services.companion.image import routes as image
 from services.companion.network import routes as network
-from services.companion.network.events import ComputeApi, ComputeEvents
 from services.companion.network.plane.keeper import Plane, make_plane
 from services.companion.settings import Settings
 from services.companion.store.engine import Store
+from services.companion.volume import routes as volume
+from services.companion.volume.call import VolumeCalls
+from services.companion.volume.jobs import Jobs
 from services.companion.web import faults
 from services.companion.web.body import answer
 
@@ -30,10 +33,12 @@ class Companion:
     app: falcon.App[Any, Any]
     store: Store
     plane: Plane
+    jobs: Jobs
     events: ComputeEvents
 
     def stop(self) -> None:
         """Stop the threads and close the store; networks stay as they are."""
+        self.jobs.stop()
         self.events.stop()
         self.plane.stop()
         self.store.close()
@@ -61,7 +66,7 @@ class Root:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One link a service."""
-        names = ("identity", "image", "network")
+        names = ("identity", "image", "network", "volume")
         answer(resp, {"services": {n: f"{req.context.base_url}/{n}" for n in names}})
 
 
@@ -71,18 +76,21 @@ def make_companion(settings: Settings, clock: Clock | None = None) -> Companion:
     store = Store(settings.data_path / STORE)
     plane = make_plane(settings.plane, store)
     callers = Callers(store, clock, settings.public_url)
-    app: falcon.App[Any, Any] = falcon.App(middleware=[callers])
+    app: falcon.App[Any, Any] = falcon.App(middleware=[callers, VolumeCalls()])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     faults.install(app)
     app.add_route("/", Root())
     app.add_route("/healthz", Health(plane.problems))
     identity.install(app, store, clock, settings)
-    image.install(app, store, clock, settings)
-    events = ComputeEvents(ComputeApi(store, clock) if settings.tell_compute else None)
+    files = image.install(app, store, clock, settings)
+    compute = ComputeApi(store, clock) if settings.tell_compute else None
+    events = ComputeEvents(compute)
     network.install(app, store, clock, settings, plane, events)
+    jobs = volume.install(app, store, clock, settings, files, events, compute)
     plane.start()
-    return Companion(app, store, plane, events)
+    jobs.start()
+    return Companion(app, store, plane, jobs, events)
 
 
 def make_app(settings: Settings, clock: Clock | None = None) -> falcon.App[Any, Any]:

@@ -15,7 +15,13 @@ from services.companion.identity.bootstrap import bootstrap
 from services.companion.identity.passwords import Hasher
 from services.companion.network.plane import keeper
 from services.companion.network.plane.namespace import CommandFailed
-from services.companion.settings import Bootstrap, Passwords, PlaneSettings, Settings
+from services.companion.settings import (
+    Bootstrap,
+    Passwords,
+    PlaneSettings,
+    Settings,
+    VolumeSettings,
+)
 from services.companion.store.engine import Store
 
 NAME = "kilonova-companion"
@@ -87,6 +93,7 @@ def _bootstrap(conf: cfg.ConfigOpts) -> int:
             "identity": f"{root}/identity/v3",
             "image": f"{root}/image",
             "network": f"{root}/network",
+            "volumev3": f"{root}/volume/v3/$(project_id)s",
             "compute": options.compute_url,
         },
     )
@@ -126,7 +133,22 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         max_image_bytes=options.max_image_mib << 20,
         network_mtu=options.network_mtu,
         tell_compute=options.tell_compute,
+        plugs_ports=options.plugs_ports,
+        volumes=_volume_settings(conf),
         plane=_plane_settings(conf) if options.data_plane else None,
+    )
+
+
+def _volume_settings(conf: cfg.ConfigOpts) -> VolumeSettings:
+    options = conf.companion
+    return VolumeSettings(
+        host=conf.host,
+        quota_volumes=options.quota_volumes,
+        quota_gigabytes=options.quota_gigabytes,
+        quota_snapshots=options.quota_snapshots,
+        max_volume_gib=options.max_volume_gib,
+        default_type=options.default_volume_type,
+        workers=options.volume_workers,
     )
 
 

@@ -30,10 +30,28 @@ class Passwords:
 
 
 @dataclass(frozen=True)
+class VolumeSettings:
+    """Limits of volumes, in GiB where they are sizes; -1 is unlimited.
+
+    `host`: the name under which storage shows to administrators. `workers`: how many volumes are
+    copied or converted at the same time.
+    """
+
+    host: str = "companion"
+    quota_volumes: int = 10
+    quota_gigabytes: int = 1000
+    quota_snapshots: int = 10
+    max_volume_gib: int = -1
+    default_type: str = "__DEFAULT__"
+    workers: int = 2
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the HTTP application needs. `plane` None: networks are only stored.
 
-    `tell_compute`: whether the compute service is told what happens to its ports.
+    `tell_compute`: whether the compute service is told what happens to its ports and volumes.
+    `plugs_ports`: whether ports are plugged once they are bound.
     """
 
     data_path: Path
@@ -42,8 +60,10 @@ class Settings:
     password_cost: int = 9
     max_image_bytes: int = 1 << 40
     network_mtu: int = 1500
+    volumes: VolumeSettings = VolumeSettings()
     plane: PlaneSettings | None = None
     tell_compute: bool = False
+    plugs_ports: bool = True
 
 
 @dataclass(frozen=True)

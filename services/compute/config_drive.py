@@ -12,6 +12,7 @@ from common.errors import HypervisorError
 from common.guest_metadata import ec2_tree, openstack_tree
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
+from common.space import NO_SPACE, disk_full
 
 LABEL = "config-2"  # what guests look for
 _VFAT_MIB = 64
@@ -21,21 +22,24 @@ _TIMEOUT_S = 60
 def write(path: Path, guest: GuestMetadata, settings: TreeSettings, drive_format: str) -> None:
     """Make the drive in `path`; it is there whole or not at all. Again: it is made anew.
 
-    `drive_format` is iso9660 or vfat. Raises: HypervisorError.
+    `drive_format` is iso9660 or vfat. Raises: DiskFull, HypervisorError.
     """
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="config-") as folder:
-        for name, content in tree(guest, settings).items():
-            file = Path(folder, name)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        if drive_format == "vfat":
-            _make_vfat(Path(folder), part)
-        else:
-            _make_iso9660(Path(folder), part)
-    part.chmod(0o600)  # it may hold a password
-    part.replace(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="config-") as folder:
+            for name, content in tree(guest, settings).items():
+                file = Path(folder, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            if drive_format == "vfat":
+                _make_vfat(Path(folder), part)
+            else:
+                _make_iso9660(Path(folder), part)
+        part.chmod(0o600)  # it may hold a password
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def tree(guest: GuestMetadata, settings: TreeSettings) -> dict[str, bytes]:
@@ -82,5 +86,8 @@ def _run(program: str, *arguments: str) -> None:
         [program, *arguments],
         capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False,
     )  # fmt: skip
+    if done.returncode and any(words in done.stderr for words in NO_SPACE):
+        written = next(word for word in arguments if word.startswith("/"))
+        raise disk_full("the config drive", Path(written), 0)
     if done.returncode:
         raise HypervisorError(reason=f"{program} could not make the config drive: {done.stderr}")

@@ -25,6 +25,7 @@ from common.rpc.control import Control
 from common.rpc.transport import Bus
 from services.compute.endpoint import ComputeEndpoint
 from services.compute.finished import Finished, FinishedInMemory, FinishedOnDisk
+from services.compute.host_boot import HostBoot, Revival
 from services.compute.hosts import Host, Hosts, Offer, lasting_uuid
 from services.compute.lanes import Lanes
 from services.compute.operations import Operations
@@ -32,7 +33,10 @@ from services.compute.outbox import Outbox
 from services.compute.power_watch import PowerWatch
 from services.compute.reporter import BINARY, Intervals, Reporter
 from services.compute.snapshots import Uploads
-from services.compute.virt.fake import Behaviour, Director, FakeDriver, GuestMemory
+from services.compute.virt.fake.director import Behaviour, Director
+from services.compute.virt.fake.driver import FakeDriver
+from services.compute.virt.fake.memory import GuestMemory
+from services.compute.warming import Warming
 
 _PROGRAM = "kilonova-compute"
 # One thread keeps messages in order: a destroy must not overtake the build before it. None of them
@@ -62,13 +66,14 @@ class ComputeDaemon:
             self._hosts,
             is_busy=self._operations.is_busy,
             tell=self._send_power_states,
+            tell_strays=self._send_strays,
             recorded=lambda host: self._to_reports.instances_of(service_context(), host),
+            first=None if is_fake else self._revival(conf),
         )
+        images = ImageClient(ServiceSession(conf))
+        self._warming = Warming(self._hosts, self._lanes, images)
         endpoint = ComputeEndpoint(
-            self._hosts,
-            self._operations,
-            self._power_watch,
-            Uploads(ImageClient(ServiceSession(conf))),
+            self._hosts, self._operations, self._power_watch, Uploads(images), self._warming
         )
         self._reporter = Reporter(
             self._hosts,
@@ -102,6 +107,7 @@ class ComputeDaemon:
         with ThreadPoolExecutor(len(self._servers)) as leaving:
             list(leaving.map(lambda server: server.stop(), self._servers))
         self._operations.cancel_everything("the compute daemon stops")
+        self._warming.stop()
         self._lanes.close()
         self._power_watch.stop()
         self._outbox.stop(within_s=self._stop_grace_s)
@@ -114,6 +120,17 @@ class ComputeDaemon:
         problems = {"conductor": self._reporter.problem(), "reports": self._outbox.problem()}
         problems |= {f"hypervisor of {h.name}": h.driver.health() for h in self._hosts}
         return {subject: problem for subject, problem in problems.items() if problem}
+
+    def _send_strays(self, host: str, states: dict[str, int]) -> None:
+        self._outbox.put(lambda: self._to_reports.strays(service_context(), host, states))
+
+    def _revival(self, conf: cfg.ConfigOpts) -> Revival:
+        return Revival(
+            HostBoot(Path(conf.state_path) / "compute" / "boot_id"),
+            self._hosts.names,
+            revives=conf.compute.resume_guests_state_on_host_boot,
+            ask=lambda host: self._to_reports.host_booted(service_context(), host),
+        )
 
     def _send_report(self, report: OperationReport) -> None:
         self._outbox.put(lambda: self._to_reports.operation_done(service_context(), report))
@@ -129,7 +146,8 @@ def fake_hosts(conf: cfg.ConfigOpts) -> list[Host]:
         Behaviour.parse(fake.delays_ms, fake.faults),
         control_file=Path(fake.control_file) if fake.control_file else None,
     )
-    snapshots = Path(conf.state_path) / "snapshots"
+    state_path = Path(conf.state_path)
+    folders = {"snapshots": state_path / "snapshots", "images": state_path / "images"}
     memory = GuestMemory(Path(fake.state_file) if fake.state_file else None)
     total = Resources(vcpus=fake.vcpus, memory_mib=fake.memory_mib, disk_gib=fake.disk_gib)
     prefix = fake.host_prefix or f"{conf.host}-"
@@ -140,7 +158,7 @@ def fake_hosts(conf: cfg.ConfigOpts) -> list[Host]:
         Host(
             name,
             str(uuid.uuid5(_FAKE_HOSTS, name)),
-            FakeDriver(name, total=total, director=director, memory=memory, snapshots=snapshots),
+            FakeDriver(name, total=total, director=director, memory=memory, **folders),
         )
         for name in names
     ]
@@ -194,7 +212,10 @@ def intervals(conf: cfg.ConfigOpts, *, is_fake: bool) -> Intervals:
 
 def main() -> int:
     """The console script."""
-    groups = ["compute", "libvirt", "fake", "metadata", "service_user"]
+    groups = [
+        "compute", "libvirt", "fake", "metadata", "service_user", "volume",
+        "vnc", "spice", "serial_console",
+    ]  # fmt: skip
     conf = config.load(_PROGRAM, sys.argv[1:], groups)
     log.setup(conf, _PROGRAM)
     health = (conf.compute.health_host, conf.compute.health_port)

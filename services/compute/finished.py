@@ -66,13 +66,15 @@ class FinishedInMemory:
 class FinishedOnDisk:
     """Remembers for an hour, across restarts: one file an operation in `folder`.
 
-    A file appears whole or not at all, and is on the disk before `add` returns.
+    A file appears whole or not at all, and is on the disk before `add` returns. Where it cannot be
+    written, as on a full disk, the report is kept in memory: whoever waits for it must have it.
     """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._now = now
         self._pruned_at = 0.0
+        self._unwritten = FinishedInMemory()
         folder.mkdir(parents=True, exist_ok=True)
         for half_written in folder.glob("*.new"):
             half_written.unlink(missing_ok=True)
@@ -82,7 +84,7 @@ class FinishedOnDisk:
         try:
             return _decode(path.read_bytes())
         except FileNotFoundError:
-            return None
+            return self._unwritten.get(operation_id)
         except msgspec.DecodeError as damaged:
             LOG.warning("%s is damaged, its operation may run again: %s", path, damaged)
             return None
@@ -90,14 +92,24 @@ class FinishedOnDisk:
     def add(self, report: OperationReport) -> None:
         path = self._path(report.operation_id)
         fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(_encode(report))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        self._prune()
+        try:
+            self._prune()  # first: it may make room
+            with fresh.open("wb") as file:
+                file.write(_encode(report))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError as failed:
+            LOG.error(
+                "The report of operation %s cannot be written (%s): after a restart it runs again",
+                report.operation_id,
+                failed,
+            )
+            self._unwritten.add(report)
+            fresh.unlink(missing_ok=True)
 
     def forget(self, operation_id: str) -> None:
+        self._unwritten.forget(operation_id)
         self._path(operation_id).unlink(missing_ok=True)
 
     def _path(self, operation_id: str) -> Path:

@@ -79,6 +79,7 @@ class Hosts:
             free_disk_gib=found.free_disk_gib,
             running_instances=found.running_instances,
             uptime=found.uptime,
+            connector=found.connector,
         )
 
 

@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.context import RequestContext
-from common.errors import HypervisorError, KilonovaError, OperationCancelled, Unavailable
+from common.errors import (
+    DiskFull,
+    HypervisorError,
+    KilonovaError,
+    OperationCancelled,
+    Unavailable,
+)
 from common.objects.operation import OperationReport
 from common.observability import log
+from common.space import is_full
 from services.compute.finished import Finished
 from services.compute.lanes import Lanes
 from services.compute.virt.driver import Checkpoint
@@ -172,6 +179,9 @@ def _attempt(running: _Running, work: Work) -> tuple[dict[str, Any], KilonovaErr
     except KilonovaError as failed:
         return {}, failed
     except Exception as unexpected:  # the outermost frame of an operation
+        if isinstance(unexpected, OSError) and is_full(unexpected):
+            where = unexpected.filename or "its own files"
+            return {}, DiskFull(what=where, free_mib=0, need_mib="more")
         LOG.exception("%s failed unexpectedly", running.request.method)
         reason = f"{type(unexpected).__name__} in {running.request.method}: {unexpected}"
         return {}, HypervisorError(reason=reason)

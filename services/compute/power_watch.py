@@ -20,19 +20,32 @@ LOG = logging.getLogger(__name__)
 _SETTLE_S = 0.3
 
 Tell = Callable[[str, dict[str, int]], None]  # (host, power states by instance uuid)
+TellStrays = Callable[[str, dict[str, int]], None]  # the same of guests without an instance here
 Recorded = Callable[[str], dict[str, int]]  # the conductor's picture of a host
 
 
 class PowerWatch:
-    """Tells the conductor of power states that differ from what it was told last."""
+    """Tells the conductor of power states that differ from what it was told last.
+
+    Nothing is told before the first sweep has done `first`, if there is such.
+    """
 
     def __init__(
-        self, hosts: Hosts, *, is_busy: Callable[[str], bool], tell: Tell, recorded: Recorded
+        self,
+        hosts: Hosts,
+        *,
+        is_busy: Callable[[str], bool],
+        tell: Tell,
+        tell_strays: TellStrays,
+        recorded: Recorded,
+        first: Callable[[], None] | None = None,
     ) -> None:
         self._hosts = hosts
         self._is_busy = is_busy
         self._tell = tell
+        self._tell_strays = tell_strays
         self._recorded = recorded
+        self._first = first
         self._changed = threading.Condition()
         self._dirty: dict[str, str] = {}
         self._told: dict[str, PowerState] = {}
@@ -75,23 +88,39 @@ class PowerWatch:
 
         Raises: Unavailable (the conductor), HypervisorError.
         """
+        self._do_first()
         strays = set()
         for host in self._hosts:
             actual = host.driver.power_states()
             recorded = self._recorded(host.name)
             for uuid, state in recorded.items():
                 self._compare(host.name, uuid, PowerState(state), actual.get(uuid))
-            strays |= {(host.name, uuid) for uuid in self._strays_of(host.name, recorded)}
+            found = self._strays_of(host.name, recorded)
+            if found:
+                self._tell_strays(host.name, found)
+            strays |= {(host.name, uuid) for uuid in found}
         for name, uuid in strays - self._strays:
             LOG.warning(
                 "Host %s has a guest %s that no instance stands for; left alone", name, uuid
             )
         self._strays = frozenset(strays)
 
-    def _strays_of(self, host: str, recorded: dict[str, int]) -> set[str]:
+    def _do_first(self) -> None:
+        if self._first is None:
+            return
+        self._first()
+        with self._changed:
+            self._first = None
+            self._changed.notify()
+
+    def _strays_of(self, host: str, recorded: dict[str, int]) -> dict[str, int]:
         # Asked again: a guest may have been built or destroyed since the first look.
         now = self._hosts.driver(host).power_states()
-        return {uuid for uuid in now if uuid not in recorded and not self._is_busy(uuid)}
+        return {
+            uuid: int(state)
+            for uuid, state in now.items()
+            if uuid not in recorded and not self._is_busy(uuid)
+        }
 
     def _compare(
         self, host: str, uuid: str, recorded: PowerState, actual: PowerState | None
@@ -108,7 +137,9 @@ class PowerWatch:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._dirty or self._stopping)
+                self._changed.wait_for(
+                    lambda: (self._dirty and self._first is None) or self._stopping
+                )
                 self._changed.wait_for(lambda: self._stopping, timeout=_SETTLE_S)
                 if self._stopping:
                     return

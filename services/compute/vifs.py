@@ -36,9 +36,11 @@ def start_when_plugged(
     *,
     wait_s: float,
     checkpoint: Checkpoint,
+    where: str = "this host",
 ) -> None:
     """Run `start`, again while it fails for want of a bridge, for at most `wait_s` seconds.
 
+    `where` is the host whose bridge it is.
     Raises: what `start` raises; HypervisorError that names the bridge; OperationCancelled.
     """
     deadline = time.monotonic() + wait_s
@@ -52,7 +54,7 @@ def start_when_plugged(
                 raise
             if time.monotonic() >= deadline:
                 reason = (
-                    f"bridge {missing.bridge} of port {missing.port_id} is not on this host: is "
+                    f"bridge {missing.bridge} of port {missing.port_id} is not on {where}: is "
                     "the network service running here?"
                 )
                 raise HypervisorError(reason=reason) from failed

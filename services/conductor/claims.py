@@ -7,6 +7,7 @@ generation grow; callers tell `Deltas.changed` of it after their commit.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -32,6 +33,14 @@ WITH taken AS (
     SELECT :instance, uuid, :vcpus, :memory_mib, :disk_gib FROM taken
 )
 SELECT failed_builds FROM taken
+""")
+
+_FITS = text("""
+SELECT 1 FROM compute_nodes
+WHERE uuid = :host_uuid
+  AND vcpus_claimed + :vcpus <= vcpus_capacity
+  AND memory_claimed_mib + :memory_mib <= memory_capacity_mib
+  AND disk_claimed_gib + :disk_gib <= disk_capacity_gib
 """)
 
 _RELEASE = text("""
@@ -66,17 +75,22 @@ class Taken:
 
 def take(conn: Connection, instance: str, host: Candidate, need: Resources) -> Taken | None:
     """Take `need` from `host` for `instance`; None when it does not fit (any more)."""
-    row = conn.execute(
-        _TAKE,
-        {
-            "instance": instance,
-            "host_uuid": host.host_uuid,
-            "vcpus": need.vcpus,
-            "memory_mib": need.memory_mib,
-            "disk_gib": need.disk_gib,
-        },
-    ).one_or_none()
+    row = conn.execute(_TAKE, {"instance": instance, **_figures(host, need)}).one_or_none()
     return None if row is None else Taken(row.failed_builds)
+
+
+def fits(conn: Connection, host: Candidate, need: Resources) -> bool:
+    """Whether `take` would have taken `need` just now."""
+    return conn.execute(_FITS, _figures(host, need)).first() is not None
+
+
+def _figures(host: Candidate, need: Resources) -> dict[str, Any]:
+    return {
+        "host_uuid": host.host_uuid,
+        "vcpus": need.vcpus,
+        "memory_mib": need.memory_mib,
+        "disk_gib": need.disk_gib,
+    }
 
 
 def release(conn: Connection, instance: str, *, build_failed: bool = False) -> list[str]:

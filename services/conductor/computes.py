@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes: the daemon of a host, for what is asked of it at once."""
+"""Computes: the daemons of hosts, for what is asked of them at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.engine import Connection
 
@@ -28,3 +28,8 @@ class Computes:
         if not service.is_up:
             raise HostDown
         return self._client_of(service.rpc_server or host)
+
+    def up_among(self, conn: Connection, hosts: Sequence[str]) -> dict[str, Compute]:
+        """The daemons of those of `hosts` that are up."""
+        queues = services.queues_of(conn, hosts, down_after_s=self._down_after_s)
+        return {host: self._client_of(queue) for host, queue in queues.items()}

@@ -14,10 +14,11 @@ from common import config, daemon, memory
 from common.clients.image import ImageClient
 from common.clients.network import NetworkClient
 from common.clients.session import ServiceSession
+from common.clients.volume import VolumeClient
 from common.clock import SystemClock
 from common.context import RequestContext, service_context
 from common.errors import Unavailable
-from common.ids import new_uuid
+from common.ids import new_token, new_uuid
 from common.objects.operation import Operation
 from common.observability import log
 from common.presence import ControlEndpoint
@@ -29,17 +30,22 @@ from common.rpc.interface import Address
 from common.rpc.scheduler import Scheduler
 from common.rpc.transport import Bus
 from services.conductor.accept.admission import Admission
+from services.conductor.accept.arrivals import AcceptArrivals
 from services.conductor.accept.create import Create
 from services.conductor.accept.delete import AcceptDelete
 from services.conductor.accept.external_events import AcceptExternalEvents
 from services.conductor.accept.guest import AcceptGuest
 from services.conductor.accept.interfaces import AcceptInterfaces
 from services.conductor.accept.moves import AcceptMoves
+from services.conductor.accept.plugs import AcceptPlugs
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
+from services.conductor.accept.revival import AcceptRevival
 from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
+from services.conductor.accept.volumes import AcceptVolumes
+from services.conductor.choosing import Choosing
 from services.conductor.chores import Chores
 from services.conductor.computes import Computes
 from services.conductor.db import journal, revisions, services
@@ -48,6 +54,7 @@ from services.conductor.db.journal import Lease
 from services.conductor.deltas import Deltas
 from services.conductor.endpoint.aggregates import AggregatesEndpoint
 from services.conductor.endpoint.catalog import CatalogEndpoint
+from services.conductor.endpoint.consoles import ConsolesEndpoint
 from services.conductor.endpoint.external_events import ExternalEventsEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
@@ -66,6 +73,7 @@ from services.conductor.endpoint.snapshots import SnapshotsEndpoint
 from services.conductor.endpoint.state import StateEndpoint
 from services.conductor.endpoint.tasks import TasksEndpoint
 from services.conductor.endpoint.usage import UsageEndpoint
+from services.conductor.endpoint.volumes import VolumesEndpoint
 from services.conductor.hearing import Hearing
 from services.conductor.heartbeats import Heartbeats
 from services.conductor.journal.crashpoints import CrashPoints
@@ -74,6 +82,8 @@ from services.conductor.journal.runner import Runner
 from services.conductor.journal.stepper import Patience, Stepper
 from services.conductor.quota import Quota
 from services.conductor.sweep import Sweep
+from services.conductor.tasks.adopt import Adopt
+from services.conductor.tasks.assisted_snapshots import MergeVolumeSnapshot, SnapshotVolume
 from services.conductor.tasks.boot import Boot
 from services.conductor.tasks.delete import Delete
 from services.conductor.tasks.evacuate import Evacuate
@@ -82,13 +92,24 @@ from services.conductor.tasks.guest import ChangePassword, TriggerCrashDump
 from services.conductor.tasks.interfaces import AttachInterface, DetachInterface
 from services.conductor.tasks.live_migrate import LiveMigrate
 from services.conductor.tasks.move import ConfirmResize, Migrate, Resize, RevertResize
-from services.conductor.tasks.power import Pause, Reboot, Resume, Start, Stop, Suspend, Unpause
+from services.conductor.tasks.power import (
+    Pause,
+    Reboot,
+    Resume,
+    Revive,
+    Start,
+    Stop,
+    Suspend,
+    Unpause,
+)
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
 from services.conductor.tasks.shelve import Shelve, ShelveOffload
 from services.conductor.tasks.snapshot import Snapshot
 from services.conductor.tasks.soft_delete import Restore, SoftDelete
 from services.conductor.tasks.unshelve import Unshelve, UnshelveInPlace
+from services.conductor.tasks.volumes import AttachVolume, DetachVolume, ExtendVolume, SwapVolume
+from services.conductor.warming import Warming
 
 LOG = logging.getLogger(__name__)
 
@@ -97,13 +118,14 @@ _BINARY = "nova-conductor"  # the name that clients know
 _MISSED_HEARTBEATS = 3  # of all conductors: then nobody hears anybody
 FLOWS = (
     Boot, Delete, SoftDelete, Restore,
-    Start, Stop, Reboot, Pause, Unpause, Suspend, Resume,
+    Start, Stop, Reboot, Pause, Unpause, Suspend, Resume, Revive,
     AttachInterface, DetachInterface,
+    AttachVolume, DetachVolume, SwapVolume, ExtendVolume, SnapshotVolume, MergeVolumeSnapshot,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
     Snapshot, Shelve, ShelveOffload, Unshelve, UnshelveInPlace,
-    Resize, Migrate, ConfirmResize, RevertResize, LiveMigrate, Evacuate,
+    Resize, Migrate, ConfirmResize, RevertResize, LiveMigrate, Adopt, Evacuate,
 )  # fmt: skip
-_GROUPS = ("conductor", "database", "quota", "service_user")
+_GROUPS = ("conductor", "consoleauth", "database", "quota", "service_user")
 
 
 class SchemaMismatch(Exception):
@@ -148,9 +170,10 @@ class ConductorDaemon:
         lease = Lease(owner, options.lease_s, options.resend_after_s)
         session = ServiceSession(conf)
         ground = Ground(
-            scheduler=Scheduler.client(self._bus),
+            scheduler=Choosing(self._database, Scheduler.client(self._bus)),
             ports=NetworkClient(session),
             images=ImageClient(session),
+            volumes=VolumeClient(session),
             hosts_changed=self._deltas.changed,
             limits=limits(conf),
             clock=clock,
@@ -190,6 +213,10 @@ class ConductorDaemon:
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
         )  # fmt: skip
         interfaces = AcceptInterfaces(admission, ground.ports)
+        volumes = AcceptVolumes(
+            admission, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
+            most_disks=options.max_disk_devices_to_attach,
+        )  # fmt: skip
         delete = AcceptDelete(admission, quota, reclaim_after_s=options.reclaim_instance_interval_s)
         idempotency = IdempotencyEndpoint(self._database)
         shelving = AcceptShelving(
@@ -198,10 +225,19 @@ class ConductorDaemon:
             down_after_s=options.host_down_after_s,
         )
         moves = AcceptMoves(
-            admission, quota,
+            admission, quota, ground.scheduler,
             clock=clock, new_uuid=new_uuid, down_after_s=options.host_down_after_s,
             same_host=options.allow_resize_to_same_host,
             confirm_after_s=options.resize_confirm_window_s,
+        )  # fmt: skip
+        computes = Computes(
+            lambda server: Compute.client(self._bus, server),
+            down_after_s=options.host_down_after_s,
+        )
+        consoles = ConsolesEndpoint(
+            self._database, computes,
+            ttl_s=conf.consoleauth.token_ttl, down_after_s=options.host_down_after_s,
+            new_token=new_token,
         )  # fmt: skip
         self._chores = Chores(
             [
@@ -210,19 +246,18 @@ class ConductorDaemon:
                 moves.confirm_due,
                 moves.complete_evacuations,
                 idempotency.purge,
+                consoles.purge,
             ],
             interval_s=options.chores_interval_s,
             rng=random.Random(),
-        )
-        computes = Computes(
-            lambda server: Compute.client(self._bus, server),
-            down_after_s=options.host_down_after_s,
         )
         events = AcceptExternalEvents(
             self._database,
             {
                 "network-changed": interfaces.port_changed,
                 "network-vif-deleted": interfaces.port_deleted,
+                "network-vif-plugged": AcceptPlugs(self._engine.signal).port_plugged,
+                "volume-extended": volumes.volume_extended,
             },
             later=self._runner.do,
             down_after_s=options.host_down_after_s,
@@ -239,26 +274,36 @@ class ConductorDaemon:
             GuestEndpoint(AcceptGuest(admission), admission, computes, clock),
             StateEndpoint(AcceptState(admission)),
             InterfacesEndpoint(interfaces),
+            VolumesEndpoint(volumes),
             ExternalEventsEndpoint(events),
             ShelvingEndpoint(shelving),
             MovesEndpoint(
                 self._database, moves,
                 computes=computes, down_after_s=options.host_down_after_s,
             ),
-            SnapshotsEndpoint(AcceptSnapshots(admission, quota)),
-            RepairEndpoint(AcceptRepair(admission, quota), servers),
+            SnapshotsEndpoint(AcceptSnapshots(admission, quota), admission, computes),
+            RepairEndpoint(AcceptRepair(admission, quota, ground.volumes), servers),
             CatalogEndpoint(self._database, quota),
             HostsEndpoint(
                 self._database, self._deltas, self._heartbeats,
                 control_of=lambda server: Control.client(self._bus, server),
                 down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
             ),
-            AggregatesEndpoint(self._database, self._deltas, new_uuid=new_uuid),
+            AggregatesEndpoint(
+                self._database, self._deltas,
+                Warming(self._database, computes, later=self._runner.do), new_uuid=new_uuid,
+            ),
             ServerGroupsEndpoint(self._database, quota),
+            consoles,
             MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
             QuotasEndpoint(self._database, quota),
             UsageEndpoint(self._database),
-            ReportsEndpoint(self._database, self._engine),
+            ReportsEndpoint(
+                self._database,
+                self._engine,
+                AcceptRevival(self._database, self._engine, clock=clock, new_uuid=new_uuid),
+                AcceptArrivals(admission, down_after_s=options.host_down_after_s),
+            ),
             TasksEndpoint(self._database),
             idempotency,
         ]  # fmt: skip
@@ -358,13 +403,17 @@ def limits(conf: cfg.ConfigOpts) -> Limits:
         power_off_grace_s=options.power_off_grace_s,
         build_attempts=options.build_attempts,
         down_after_s=options.host_down_after_s,
+        plugging_timeout_s=options.vif_plugging_timeout,
+        plugging_is_fatal=options.vif_plugging_is_fatal,
     )
 
 
 def patience(conf: cfg.ConfigOpts) -> Patience:
     """How long neighbours are waited for, from `[conductor]`."""
     wait_s = conf.conductor.neighbour_patience_s
-    return Patience(forward_s=wait_s, undo_s=wait_s)
+    return Patience(
+        forward_s=wait_s, undo_s=wait_s, not_ready_s=conf.conductor.volume_ready_timeout_s
+    )
 
 
 def main() -> int:

@@ -4,16 +4,14 @@
 The process that gunicorn forks from stays small: what a worker needs is imported in the worker.
 """
 
-import json
 import logging
 import sys
-from pathlib import Path
-from typing import Any
 
 from oslo_config import cfg
 
 from common import config, wsgi
 from common.errors import Invalid
+from common.guest_metadata import vendor_data
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.observability import log
 from services.metadata.asker import BySignedHeaders, BySourceAddress, Identifies
@@ -34,19 +32,6 @@ def identification(conf: cfg.ConfigOpts) -> Identifies:
     return BySignedHeaders(conf.metadata.proxy_shared_secret)
 
 
-def vendor_data(path: str) -> dict[str, Any]:
-    """The object in the vendor data file; empty without one. Raises: Invalid."""
-    if not path:
-        return {}
-    try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as wrong:
-        raise Invalid(f"[metadata] vendor_data_file {path}: {wrong}") from wrong
-    if not isinstance(content, dict):
-        raise Invalid(f"[metadata] vendor_data_file {path}: not a JSON object")
-    return content
-
-
 def make(conf: cfg.ConfigOpts, identifies: Identifies, settings: TreeSettings) -> wsgi.Served:
     """The application of one worker, with its own connections."""
     from services.metadata.worker import Worker
@@ -62,8 +47,10 @@ def main() -> int:
     try:
         identifies = identification(conf)
         settings = TreeSettings(
-            dhcp_domain=options.dhcp_domain, vendor_data=vendor_data(options.vendor_data_file)
+            dhcp_domain=options.dhcp_domain,
+            vendor_data=vendor_data.static(options.vendor_data_file),
         )
+        vendor_data.targets(options.vendor_data_targets)  # a worker will ask them
     except Invalid as wrong:
         LOG.error("%s", wrong)
         return 1

@@ -2,6 +2,7 @@
 """What lives in a worker of kilonova-metadata: the bus, presence on it, and the application."""
 
 import random
+from dataclasses import replace
 
 from oslo_config import cfg
 
@@ -32,6 +33,12 @@ class Worker:
             health=self.health,
             rng=random.Random(),
         )
+        if options.vendor_data_targets:
+            # Imported only here: those who ask nobody do without what it takes.
+            from common.guest_metadata import vendor_services
+
+            asking = vendor_services.dynamic(conf, clock, cache_s=options.cache_s)
+            settings = replace(settings, dynamic=asking)
         self._service = MetadataService(
             identifies, self._guests, settings, lambda: clock.now().date(), self.health
         )

@@ -4,6 +4,7 @@
 import logging
 import random
 import sys
+from collections.abc import Callable
 
 from oslo_config import cfg
 
@@ -20,7 +21,10 @@ from common.rpc.transport import Bus
 from services.scheduler.baseline import BaselineFetcher, Picture
 from services.scheduler.endpoint import SchedulerEndpoint
 from services.scheduler.filters.registry import filters_named
+from services.scheduler.host_table import HostTable
 from services.scheduler.select import Chooser
+from services.scheduler.settings import Settings
+from services.scheduler.sightings import Sightings
 from services.scheduler.weighers.registry import weighers
 
 LOG = logging.getLogger(__name__)
@@ -28,8 +32,14 @@ LOG = logging.getLogger(__name__)
 _PROGRAM = "kilonova-scheduler"
 _BINARY = "nova-scheduler"  # the name that clients know
 _THREADS = 4  # choosing is arithmetic under one lock: more threads would only wait
-# Part of every list of filters: without it a failed build would be tried on the same host again.
-_ALWAYS = ("ExcludedHostFilter",)
+_IO_OPS_EVERY_S, _IMAGES_EVERY_S = 1.0, 60.0
+WEIGHERS = (
+    "ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "image_props",
+    "build_failure", "soft_affinity", "soft_anti_affinity",
+)  # fmt: skip
+# Part of every list of filters: without them a failed build would be tried on the same host again,
+# and a guest sent alive to where it cannot run.
+_ALWAYS = ("ExcludedHostFilter", "CompatibleHypervisorFilter")
 
 
 class SchedulerDaemon:
@@ -41,6 +51,20 @@ class SchedulerDaemon:
         hosts = Hosts.client(self._bus)
         rng = random.Random()
         self._fetcher = BaselineFetcher(self._picture, lambda: self._fetch_baseline(hosts), rng)
+        self._sightings = [
+            Sightings(
+                "operations", self._picture, lambda: _io_ops(hosts),
+                interval_s=_IO_OPS_EVERY_S, rng=rng,
+            )
+        ]  # fmt: skip
+        if conf.scheduler.image_props_weight_multiplier:
+            names = list(image_weights(conf))
+            self._sightings.append(
+                Sightings(
+                    "images", self._picture, lambda: _images(hosts, names),
+                    interval_s=_IMAGES_EVERY_S, rng=rng,
+                )
+            )  # fmt: skip
         self._server = self._bus.serve(
             Scheduler.topic,
             conf.host,
@@ -61,12 +85,16 @@ class SchedulerDaemon:
         """Listen first, then fetch: no delta can fall between baseline and subscription."""
         self._server.start()
         self._fetcher.start()
+        for each in self._sightings:
+            each.start()
         self._presence.start()
 
     def stop(self) -> None:
         """Finish what is being chosen and leave the bus."""
         self._presence.stop()
         self._fetcher.stop()
+        for each in self._sightings:
+            each.stop()
         self._bus.close()
 
     def _fetch_baseline(self, hosts: Hosts) -> HostBaseline:
@@ -80,25 +108,58 @@ class SchedulerDaemon:
         return {} if self._picture.has_baseline else {"baseline": "no picture of the hosts yet"}
 
 
+def _io_ops(hosts: Hosts) -> Callable[[HostTable], None]:
+    seen = hosts.io_ops(service_context())
+    return lambda table: table.see_io_ops(seen)
+
+
+def _images(hosts: Hosts, properties: list[str]) -> Callable[[HostTable], None]:
+    seen = hosts.image_counts(service_context(), properties)
+    return lambda table: table.see_images(seen)
+
+
 def make_chooser(conf: cfg.ConfigOpts, rng: random.Random) -> Chooser:
-    """The chooser that `[scheduler]` describes. Raises: Invalid (unknown filter)."""
+    """The chooser that `[scheduler]` describes. Raises: Invalid (unknown filter; a setting)."""
     options = conf.scheduler
-    multipliers = {
-        "ram": options.ram_weight_multiplier,
-        "cpu": options.cpu_weight_multiplier,
-        "disk": options.disk_weight_multiplier,
-        "build_failure": options.build_failure_weight_multiplier,
-        "soft_affinity": options.soft_affinity_weight_multiplier,
-        "soft_anti_affinity": options.soft_anti_affinity_weight_multiplier,
-    }
+    multipliers = {name: options[f"{name}_weight_multiplier"] for name in WEIGHERS}
+    settings = settings_of(conf)
     return Chooser(
-        filters_named([*options.enabled_filters, *_ALWAYS]),
-        weighers(multipliers),
+        filters_named([*options.enabled_filters, *_ALWAYS], settings),
+        weighers(multipliers, settings),
         alternates=options.alternates,
         host_subset_size=options.host_subset_size,
         clock=SystemClock(),
         rng=rng,
     )
+
+
+def settings_of(conf: cfg.ConfigOpts) -> Settings:
+    """What `[scheduler]` says to single filters and weighers. Raises: Invalid."""
+    options = conf.scheduler
+    return Settings(
+        max_io_ops=options.max_io_ops_per_host,
+        max_instances=options.max_instances_per_host,
+        isolated_images=frozenset(options.isolated_images),
+        isolated_hosts=frozenset(options.isolated_hosts),
+        isolated_hosts_for_isolated_images_only=options.restrict_isolated_hosts_to_isolated_images,
+        image_isolation_namespace=options.aggregate_image_properties_isolation_namespace,
+        image_isolation_separator=options.aggregate_image_properties_isolation_separator,
+        image_weights=image_weights(conf),
+    )
+
+
+def image_weights(conf: cfg.ConfigOpts) -> dict[str, float]:
+    """What each image property counts: `name=number` pairs. Raises: Invalid."""
+    weights = {}
+    for pair in conf.scheduler.image_props_weight_setting:
+        name, _, number = pair.partition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError as broken:
+            raise Invalid(
+                f"[scheduler] image_props_weight_setting: {pair} is not a name and a number"
+            ) from broken
+    return weights
 
 
 def main() -> int:

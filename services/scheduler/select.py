@@ -4,6 +4,7 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from common.clock import Clock
@@ -55,12 +56,12 @@ class Chooser:
     def _try(self, hosts: HostTable, spec: RequestSpec, now: float) -> Selection:
         this = _Pass(hosts, spec, self._filters, self._weighers)
         chosen: list[tuple[Candidate, ...]] = []
-        for _ in spec.instance_uuids:
+        for instance in spec.instance_uuids:
             rows = self._choose(this)
             chosen.append(tuple(hosts.names[row] for row in rows))
             if rows:
-                this.take(rows[0], until=now + EXPECTED_FOR_S)
-        reason = "" if all(chosen) else explain(hosts, spec, self._filters)
+                this.take(rows[0], instance, until=now + EXPECTED_FOR_S)
+        reason = "" if all(chosen) else explain(hosts, this.spec, self._filters)
         return Selection(candidates=tuple(chosen), reason=reason)
 
     def _choose(self, this: "_Pass") -> list[int]:
@@ -74,7 +75,8 @@ class Chooser:
 
 class _Pass:
     """One request over one table: who is accepted and with which score, kept true while
-    instances are placed."""
+    instances are placed. `spec`: the request, with the members of its group as they are expected.
+    """
 
     def __init__(
         self,
@@ -83,15 +85,28 @@ class _Pass:
         filters: Sequence[Filter],
         weighers: Sequence[Weigher],
     ) -> None:
-        self._hosts, self._spec, self._filters = hosts, spec, filters
-        accepted = self._accepted(hosts)
-        self._scale = Scale(weighers, hosts, spec, np.flatnonzero(accepted))
-        self._scores = np.where(accepted, self._scale.scores(hosts), -np.inf)
+        self._hosts, self._asked, self._filters, self._weighers = hosts, spec, filters, weighers
+        self._unplaced = set(spec.instance_uuids)
+        self._look()
+
+    def _look(self) -> None:
+        """Judge and weigh every host as things are now."""
+        self.spec = self._with_expected_members()
+        accepted = self._accepted(self._hosts)
+        self._scale = Scale(self._weighers, self._hosts, self.spec, np.flatnonzero(accepted))
+        self._scores = np.where(accepted, self._scale.scores(self._hosts), -np.inf)
+
+    def _with_expected_members(self) -> RequestSpec:
+        group = self._asked.group
+        if group is None:
+            return self._asked
+        seen = self._hosts.members.seen_in(group, but_for=self._unplaced)
+        return msgspec.structs.replace(self._asked, group=seen)
 
     def _accepted(self, hosts: HostColumns) -> Mask:
         accepted = np.ones(len(hosts), np.bool_)
         for filter_ in self._filters:
-            accepted &= filter_.accepts(hosts, self._spec)
+            accepted &= filter_.accepts(hosts, self.spec)
         return accepted
 
     def best(self, number: int) -> list[int]:
@@ -104,8 +119,15 @@ class _Pass:
         rows = rows[np.lexsort((rows, -scores[rows]))]
         return [int(row) for row in rows if scores[row] > -np.inf]
 
-    def take(self, row: int, *, until: float) -> None:
+    def take(self, row: int, instance: str, *, until: float) -> None:
         """Expect an instance on a host; its score follows, and it is out once it is full."""
-        self._hosts.expect(row, self._spec.need, until)
+        self._hosts.expect(row, self.spec.need, until)
+        self._unplaced.discard(instance)
+        if self.spec.group is not None:
+            # Where one member goes bears on every host for the next.
+            host = self._hosts.names[row].host
+            self._hosts.members.expect(self.spec.group.uuid, instance, host, until)
+            self._look()
+            return
         one = self._hosts.only(row)
         self._scores[row] = self._scale.scores(one)[0] if self._accepted(one)[0] else -np.inf

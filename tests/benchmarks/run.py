@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
 from services.conductor.db import revisions
 from services.conductor.db.engine import Database
-from tests.benchmarks import processes
+from tests.benchmarks import processes, validation
 from tests.functional.cloud import DAEMONS, Cloud
 from tests.functional.postgres import Postgres
 from tests.functional.rabbitmq import RabbitMq
@@ -44,7 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boots", type=int, default=200, help="servers to boot at concurrency 8")
     parser.add_argument("--servers", type=int, default=1000, help="servers to list")
+    parser.add_argument("--volumes", type=int, default=100, help="servers to give two volumes each")
     options = parser.parse_args()
+    validation.measure()
     broker, database = RabbitMq(), Postgres(durable=True)
     try:
         database.start()
@@ -58,7 +61,7 @@ def main() -> None:
             database_url=database.url(name), transport_url=broker.vhost("bench"), hosts=20
         )
         try:
-            _measure(cloud, options.boots, options.servers)
+            _measure(cloud, options.boots, options.servers, options.volumes)
         finally:
             cloud.remove()
     finally:
@@ -66,7 +69,7 @@ def main() -> None:
         database.remove()
 
 
-def _measure(cloud: Cloud, boots: int, servers: int) -> None:
+def _measure(cloud: Cloud, boots: int, servers: int, volumes: int) -> None:
     _start(cloud)
     cloud.seed()
     sdk = cloud.connect("demo")
@@ -77,6 +80,10 @@ def _measure(cloud: Cloud, boots: int, servers: int) -> None:
     _boot_one_by_one(api, image, [{"uuid": network}], 15, "with a port")
     _boot_many(cloud, api, image, boots)
     _read(cloud, api, image, servers)
+    _give_volumes(sdk, api, min(volumes, servers))
+    label = f"GET /servers/detail of {servers}, {volumes} of them with two volumes"
+    _requests(cloud, api, "/servers/detail?limit=1000", label, 10)
+    _use_the_whole_api(api)
     _memory(cloud)
 
 
@@ -168,6 +175,31 @@ def _read(cloud: Cloud, api: Api, image: str, servers: int) -> None:
         _requests(cloud, api, "/servers/detail?limit=1000", label, max(10, 200 // wanted))
 
 
+def _give_volumes(sdk: Any, api: Api, count: int) -> None:
+    """Two volumes each for `count` servers, and wait until they have them."""
+    session = api.session()
+    listed = session.get(f"{api.url}/servers?limit={count}").json()["servers"]
+    made = [sdk.block_storage.create_volume(size=1).id for _ in range(2 * count)]
+    while any(each.status == "creating" for each in sdk.block_storage.volumes()):
+        time.sleep(0.1)
+    for number, volume in enumerate(made):
+        url = f"{api.url}/servers/{listed[number // 2]['id']}/os-volume_attachments"
+        answer = session.post(url, json={"volumeAttachment": {"volumeId": volume}})
+        assert answer.ok, answer.text
+    while any(each.status != "in-use" for each in sdk.block_storage.volumes()):
+        time.sleep(0.1)
+
+
+def _use_the_whole_api(api: Api) -> None:
+    """Have every worker import what the API has, and compile what a version declares."""
+    session = api.session()
+    for _ in range(8):  # one worker of several answers each
+        for version in ("2.1", "2.104"):
+            path = api.url.removesuffix("/v2.1") + f"/openapi.json?microversion={version}"
+            requests.get(path, timeout=60).raise_for_status()
+        session.get(f"{api.url}/servers/detail?limit=1000").raise_for_status()
+
+
 def _requests(cloud: Cloud, api: Api, path: str, label: str, count: int) -> None:
     session, took = api.session(), []
     session.get(api.url + path).raise_for_status()
@@ -222,9 +254,10 @@ def _delete(session: requests.Session, api: Api, servers: list[str]) -> None:
 def _memory(cloud: Cloud) -> None:
     total = 0.0
     for name in OURS:
-        resident = sum(processes.resident_mib(pid) for pid in cloud.pids(name))
-        total += resident
-        print(f"memory of {name}: {resident:.0f} MiB resident")
+        each = [processes.resident_mib(pid) for pid in cloud.pids(name)]
+        total += sum(each)
+        shown = " + ".join(f"{resident:.0f}" for resident in each)
+        print(f"memory of {name}: {shown} MiB resident, by process")
     print(f"memory of the five daemons: {total:.0f} MiB resident")
 
 

@@ -14,12 +14,12 @@ def points(flow, **steps):
 
 
 BOOT = points(
-    "boot", choose_host=_CALL, claim=_COMMIT, make_ports=_CALL, record_ports=_COMMIT,
+    "boot", choose_host=_CALL, claim=_COMMIT, make_ports=_CALL, record_devices=_COMMIT,
     build=_ON_HOST, activate=_COMMIT,
 )  # fmt: skip
 DELETE = points("delete", destroy=_ON_HOST, delete_ports=_CALL, forget=_COMMIT)
 UNDO = points(
-    "boot.undo", build=_ON_HOST, record_ports=_COMMIT, make_ports=_CALL, claim=_COMMIT
+    "boot.undo", build=_ON_HOST, record_devices=_COMMIT, make_ports=_CALL, claim=_COMMIT
 )  # fmt: skip
 # A conductor that died right after a commit does not come to the cast of that commit: it takes a
 # second server to die there.

@@ -62,7 +62,7 @@ class User:
             networks=(RequestedNetwork(network_id=self.network),), reservation_id="r-1",
             admin_password="hidden",
         )  # fmt: skip
-        self._insist(lambda: self.servers.create(self.ctx(), request))
+        self.insist(lambda: self.servers.create(self.ctx(), request))
         return request.uuids[0]
 
     def delete(self, uuid):
@@ -72,9 +72,9 @@ class User:
             with contextlib.suppress(InstanceNotFound):  # an answer was lost, not the deletion
                 self.servers.delete(self.ctx(), uuid)
 
-        self._insist(ask)
+        self.insist(ask)
 
-    def _insist(self, ask):
+    def insist(self, ask):
         """What `ask` returns; asked again at once when a daemon died, maybe with the request."""
         asked, deadline = [self._threads.submit(ask)], time.monotonic() + 60
         while True:
@@ -156,11 +156,7 @@ class User:
 
     def guests(self):
         """The guests of all hosts, as the fake driver's log of them says."""
-        states = {}
-        for line in self.cloud.guests_file.read_text().splitlines():
-            host, uuid, state = line.split()
-            states[host, uuid] = state
-        return Counter(uuid for (_, uuid), state in states.items() if state != "0")
+        return Counter(uuid for (_, uuid), state in self.cloud.guests().items() if state)
 
     def ports(self):
         network = self.cloud.connect("admin").network

@@ -74,6 +74,12 @@ def _service_update(w: Any, v: int) -> Asked:
     return "/os-services/enable", {"host": w.host, "binary": "nova-compute"}
 
 
+def _console(v: int) -> dict[str, str]:
+    if v >= 99:
+        return {"protocol": "spice", "type": "spice-direct"}
+    return {"protocol": "vnc", "type": "novnc"}
+
+
 def _group_body(w: Any, v: int) -> Any:
     body: dict[str, Any] = {"name": w.name("group")}
     if v >= 64:
@@ -93,6 +99,8 @@ def _volume_to_attach(w: Any, v: int) -> Any:
 def _swap(w: Any, v: int) -> Asked:
     server, volume = w.attached()
     other = volume if v >= 85 else w.volume()
+    if v < 85:
+        w.move_volume(volume)
     body: dict[str, Any] = {"volumeId": other}
     if v >= 85:
         body["delete_on_termination"] = True
@@ -413,8 +421,8 @@ ASKED: dict[Key, Maker] = {
     ("GET", "/servers/{server_id}/os-volume_attachments/{id}", None): _kept_volume,
     ("PUT", "/servers/{server_id}/os-volume_attachments/{id}", None): _swap,
     ("DELETE", "/servers/{server_id}/os-volume_attachments/{id}", None): _detach,
-    ("POST", "/servers/{server_id}/remote-consoles", None): _kept(
-        "/remote-consoles", {"remote_console": {"protocol": "vnc", "type": "novnc"}}),
+    ("POST", "/servers/{server_id}/remote-consoles", None): lambda w, v: (
+        f"/servers/{w.kept}/remote-consoles", {"remote_console": _console(v)}),
     ("GET", "/servers/{server_id}/os-security-groups", None): _kept("/os-security-groups"),
     ("GET", "/servers/{server_id}/shares", None): _kept("/shares"),
     ("POST", "/servers/{server_id}/shares", None): lambda w, v: (

@@ -10,11 +10,14 @@ from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
 from tests.functional.postgres import *  # noqa: F403
 from tests.functional.rabbitmq import *  # noqa: F403
 
-# A shelved server stays on its host, and a deleted one can be restored, until a test says else.
+# A shelved server stays on its host, and a deleted one can be restored, until a test says else:
+# hosts have room for all that were.
 _OPTIONS = """
     [conductor]
     shelved_offload_time_s = -1
     reclaim_instance_interval_s = 3600
+    [fake]
+    vcpus = 1024
 """
 
 

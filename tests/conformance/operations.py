@@ -11,6 +11,8 @@ from services.api.declare.version import FIRST, LAST, minor
 _FILE = Path(__file__).parent / "contract" / "operations.json"
 # What needs a service that no cloud of the tests has: it answers with its documented error.
 _NOT_DEPLOYED = ("/os-baremetal-nodes",)
+# What the contract's notes have refused below a microversion, though its table knows a success.
+_REFUSED_BELOW = {("GET", "/os-console-auth-tokens/{id}", None): (31, 400)}
 # Method, path and action of an operation.
 Key = tuple[str, str, str | None]
 
@@ -65,6 +67,8 @@ def schema(of: dict[str, Any], kind: str, version: int) -> dict[str, Any] | None
 def turning_points(of: dict[str, Any]) -> list[int]:
     """Microversions at which something of an operation changes: first and last of every range."""
     points = {max(_first(of), FIRST), min(_last(of), LAST)}
+    refused_below, _ = _REFUSED_BELOW.get(key_of(of), (FIRST, 0))
+    points |= {refused_below - 1, refused_below}
     for kind in ("request", "query", "response", "success"):
         for entry in of.get(kind, ()):
             points |= {_first(entry), _last(entry)}
@@ -75,6 +79,9 @@ def successes(of: dict[str, Any], version: int) -> set[int]:
     """The statuses of a success at 2.`version`; of what has none here or anywhere, its error's."""
     if of["status"] == "always_error" or of["path"].startswith(_NOT_DEPLOYED):
         return {code for entry in of["errors"] for code in entry["codes"]}
+    refused_below, code = _REFUSED_BELOW.get(key_of(of), (FIRST, 0))
+    if version < refused_below:
+        return {code}
     return {int(entry["code"]) for entry in of["success"]
             if _first(entry) <= version <= _last(entry)}  # fmt: skip
 

@@ -24,6 +24,7 @@ def _readable() -> list[dict[str, Any]]:
         for each in operations.present()
         if each["method"] == "GET"
         and operations.versions(each)[0] == FIRST
+        and operations.successes(each, FIRST) == {200}
         and each["path"] not in ("/", "//")
         and not each["path"].startswith(("/os-baremetal", "/versions"))
     ]

@@ -10,14 +10,20 @@ from tests.functional.cloud import Cloud
 
 def test_the_document_is_valid_at_every_turning_point(cloud: Cloud):
     points = sorted({p for each in operations.present() for p in operations.turning_points(each)})
-    seen: list[object] = []
+    seen: dict[str, list[object]] = {}
+    validated = 0
     for version in points:
         url = f"{cloud.compute_url}/openapi.json?microversion=2.{version}"
         document = requests.get(url, timeout=30).json()
         assert document["info"]["version"] == f"2.{version}"
-        if document["paths"] in seen:
-            continue
-        seen.append(document["paths"])
-        assert list(OpenAPIV31SpecValidator(document).iter_errors()) == [], version
+        # A path stands for itself: what it was at an earlier version is valid already.
+        new = {p: item for p, item in document["paths"].items() if item not in seen.get(p, [])}
+        for path, item in new.items():
+            seen.setdefault(path, []).append(item)
+        if new:
+            part = {**document, "paths": new}
+            assert list(OpenAPIV31SpecValidator(part).iter_errors()) == [], version
+            validated += 1
 
-    assert len(seen) > 20
+    assert validated > 20
+    assert "$ref" not in requests.get(f"{cloud.compute_url}/openapi.json", timeout=30).text

@@ -281,9 +281,9 @@ class World:
         """A fresh floating address (id, floating_ip_address)."""
         return self.sdk.network.create_ip(floating_network_id=self.external)
 
-    def volume(self) -> str:
+    def volume(self, **more: Any) -> str:
         """A fresh volume, available."""
-        made = self.sdk.block_storage.create_volume(size=1, name=self.name("volume"))
+        made = self.sdk.block_storage.create_volume(size=1, name=self.name("volume"), **more)
         self.sdk.block_storage.wait_for_status(made, "available", interval=0.1, wait=20)
         return str(made.id)
 
@@ -302,6 +302,13 @@ class World:
         self.sdk.block_storage.wait_for_status(found, "in-use", interval=0.1, wait=20)
         return server, volume
 
+    def move_volume(self, volume: str) -> None:
+        """Have the volume service say that it moves a volume's data."""
+        moving = {"os-reset_status": {"migration_status": "migrating"}}
+        answer = self.sdk.block_storage.post(f"/volumes/{volume}/action", json=moving)
+        if answer.status_code >= 300:
+            raise NotMade(f"the volume does not move: {answer.status_code} {answer.text[:200]}")
+
     @functools.cached_property
     def kept_attachment(self) -> tuple[str, str]:
         """`attached`, only to be read."""
@@ -319,6 +326,11 @@ class World:
         """A fresh flavor."""
         body = {"name": self.name("flavor"), "ram": 64, "vcpus": 1, "disk": 1, **more}
         return str(self.must("POST", "/flavors", {"flavor": body})["flavor"]["id"])
+
+    @functools.cached_property
+    def diskless(self) -> str:
+        """A flavor whose root disk is as large as the image."""
+        return self.flavor(disk=0)
 
     def flavor_with_specs(self) -> str:
         """A fresh flavor with an extra spec."""
@@ -409,10 +421,10 @@ class World:
         raise NotMade("no live migration stays under way long enough to be seen")
 
     def console_token(self) -> str:
-        """A console's access token."""
-        body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+        """A console's access token, of the type that shows most."""
+        body = {"remote_console": {"protocol": "spice", "type": "spice-direct"}}
         made = self.must("POST", f"/servers/{self.kept}/remote-consoles", body)
-        return str(made["remote_console"]["url"].rpartition("token%3D")[2])
+        return str(made["remote_console"]["url"].rpartition("token=")[2])
 
 
 class Nowhere:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,13 +23,17 @@ from typing import Any
 import openstack
 import pytest
 
+from tests import ours
 from tests.functional.rabbitmq import wait_until
 from tests.ports import free_ports
 
 __all__ = ["cloud", "make_cloud"]
 
-DAEMONS = ("companion", "conductor", "scheduler", "compute", "api", "metadata")
-_PORTS = ("api", "metadata", "companion", "conductor", "scheduler", "compute")
+DAEMONS = ("companion", "conductor", "scheduler", "compute", "api", "metadata", "console")
+_PORTS = (
+    "api", "metadata", "companion", "conductor", "scheduler", "compute", "console",
+    "vnc-console", "spice-console", "serial-console",
+)  # fmt: skip
 _BIN = Path(sys.executable).parent
 
 
@@ -40,7 +43,7 @@ class Cloud:
     def __init__(
         self, *, database_url: str, transport_url: str, hosts: int = 3, options: str = ""
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kn-cloud-", dir="/tmp"))
+        self.folder = ours.folder("cloud")
         self.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.passwords = {name: secrets.token_hex(8) for name in ("admin", "service", "demo")}
         self.control_file = self.folder / "faults.json"
@@ -101,6 +104,19 @@ class Cloud:
             driver = fake
             health_port = {ports["compute"]}
             pending_interval_s = 1
+            [console]
+            health_port = {ports["console"]}
+            [vnc]
+            novncproxy_port = {ports["vnc-console"]}
+            novncproxy_base_url = http://127.0.0.1:{ports["vnc-console"]}/vnc_lite.html
+            [spice]
+            enabled = true
+            html5proxy_port = {ports["spice-console"]}
+            html5proxy_base_url = http://127.0.0.1:{ports["spice-console"]}/spice_auto.html
+            [serial_console]
+            enabled = true
+            serialproxy_port = {ports["serial-console"]}
+            base_url = ws://127.0.0.1:{ports["serial-console"]}/
             [fake]
             hosts = {hosts}
             host_prefix = fake
@@ -115,6 +131,9 @@ class Cloud:
             demo_password = {self.passwords["demo"]}
             public_url = http://127.0.0.1:{ports["companion"]}
             compute_url = http://127.0.0.1:{ports["api"]}/v2.1
+            quota_volumes = -1
+            quota_gigabytes = -1
+            quota_snapshots = -1
             [quota]
             instances = 10000
             cores = 10000
@@ -207,6 +226,27 @@ class Cloud:
         if not os.environ.get("KILONOVA_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    # --- what the fake hosts have ---
+
+    def guests(self) -> dict[tuple[str, str], int]:
+        """Power states of what fake hosts have or had, by host and name; 0 for what is gone."""
+        return {
+            (host, name): int(words[0]) for host, name, *words in self._log() if len(words) == 1
+        }
+
+    def guests_volumes(self) -> dict[tuple[str, str], set[str]]:
+        """Volumes of the guests that fake hosts have, by host and instance."""
+        there: dict[tuple[str, str], set[str]] = {}
+        for host, name, *words in self._log():
+            if words[:1] == ["volumes"]:
+                there[host, name] = set(words[1].split(",")) - {"-"}
+            elif words == ["0"]:
+                there.pop((host, name), None)
+        return there
+
+    def _log(self) -> list[list[str]]:
+        return [line.split() for line in self.guests_file.read_text().splitlines()]
+
     # --- the user's side ---
 
     @property
@@ -251,7 +291,7 @@ class Cloud:
         fresh.rename(self.control_file)
 
     def seed(self) -> None:
-        """A flavor, an image and a network, as `deploy/up` would make them."""
+        """A flavor, an image, a network and a volume type, as `deploy/up` would make them."""
         admin = self.connect("admin")
         admin.compute.create_flavor(name="tiny", ram=64, vcpus=1, disk=1, id="1")
         admin.image.create_image(
@@ -261,6 +301,9 @@ class Cloud:
         network = admin.network.create_network(name="private", shared=True)
         admin.network.create_subnet(
             network_id=network.id, ip_version=4, cidr="10.20.0.0/16", name="private"
+        )
+        admin.block_storage.create_type(
+            name="multiattach", extra_specs={"multiattach": "<is> True"}
         )
 
     def logs(self) -> str:

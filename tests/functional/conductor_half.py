@@ -20,6 +20,7 @@ from common import config
 from common.clock import SystemClock
 from common.rpc.conductor import TOPIC
 from common.rpc.control import Control
+from common.rpc.interface import Interface
 from common.rpc.scheduler import Scheduler
 from common.rpc.transport import Bus, RpcServer
 from services.conductor.db.engine import Database
@@ -50,8 +51,8 @@ class ConductorHalf:
         )  # fmt: skip
         self.metadata = MetadataEndpoint(database, down_after_s=DOWN_AFTER_S)
 
-    def serve(self) -> RpcServer:
-        server = self.bus.serve(TOPIC, "half", [self.hosts, self.metadata], threads=8)
+    def serve(self, *more: Interface) -> RpcServer:
+        server = self.bus.serve(TOPIC, "half", [self.hosts, self.metadata, *more], threads=8)
         server.start()
         return server
 
@@ -66,7 +67,10 @@ def bus_of(transport_url: str, folder: Path) -> Bus:
 def daemon_process(
     name: str, transport_url: str, folder: Path, options: str = ""
 ) -> Iterator["DaemonProcess"]:
-    """`name` (scheduler, metadata) as a process of its own, until the block ends."""
+    """`name` (scheduler, metadata, console) as a process of its own, until the block ends.
+
+    `options` go into the daemon's group, and into those that they name.
+    """
     port, health_port = free_ports(2)
     file = folder / f"{name}.conf"
     own_port = f"port = {port}\n" if name == "metadata" else ""

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from sqlalchemy import event
 
 from services.conductor.db import revisions
 from services.conductor.db.engine import Database
+from tests import ours
 
 __all__ = [
     "Queries",
@@ -42,7 +42,7 @@ class Postgres:
 
     def __init__(self, *, durable: bool = False) -> None:
         self._durable = durable
-        self.folder = Path(tempfile.mkdtemp(prefix="kn-pg-", dir="/tmp"))
+        self.folder = ours.folder("pg")
         self._as_owner: list[str] = []
         if os.getuid() == 0:
             self._as_owner = ["runuser", "-u", "postgres", "--"]

@@ -11,13 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import ours
 from tests.ports import free_ports
 
 __all__ = ["new_vhost", "rabbitmq", "transport_url"]
@@ -31,7 +31,7 @@ class RabbitMq:
     def __init__(self) -> None:
         if not _SBIN.is_dir():
             pytest.skip("RabbitMQ is not installed")
-        self.folder = Path(tempfile.mkdtemp(prefix="kn-rmq-", dir="/tmp"))
+        self.folder = ours.folder("rmq")
         self._as_owner: list[str] = []
         (self.folder / "plugins").write_text("[].\n")
         # Fewer schedulers and no busy waiting: the tests have the two cores, not the broker.

@@ -30,12 +30,12 @@ def _deployed() -> Iterator[Deployed]:
 def test_everything_is_healthy_and_says_where_it_is(deployed: Deployed) -> None:
     status = deployed.status()
 
-    daemons = {"api", "companion", "compute", "conductor", "metadata", "scheduler"}
+    daemons = {"api", "companion", "compute", "conductor", "console", "metadata", "scheduler"}
     assert set(status["daemons"]) == daemons
     assert set(status["backends"]) == {"postgresql", "rabbitmq"}
     programs = [*status["daemons"].values(), *status["backends"].values()]
     assert all(program["healthy"] and program["pids"] for program in programs)
-    assert set(status["endpoints"]) == {"identity", "compute", "image", "network"}
+    assert set(status["endpoints"]) == {"identity", "compute", "image", "network", "volume"}
     assert Path(status["clouds_yaml"]).is_file()
     assert Path(status["openrc"]).is_file()
     assert Path(status["log_dir"]).is_dir()

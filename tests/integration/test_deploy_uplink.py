@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from deploy.bringup.paths import REPOSITORY
+from tests import ours
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,7 +32,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "lib").mkdir()
-        tag = uuid4().hex[:8]
+        tag = ours.note(uuid4().hex[:8])
         self.host, self.guests, self.outside = (f"kn{role}-{tag}" for role in ("h", "g", "o"))
         for name in (self.host, self.guests, self.outside):
             subprocess.run(["ip", "netns", "add", name], check=True)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stock client boots a real QEMU guest that has its address, its key and its metadata."""
+"""A stock client boots a real QEMU guest that has its address, its key and its metadata.
+
+And a container beside it, on the host for such.
+"""
 
 import json
 import os
@@ -25,7 +28,7 @@ BOOT_S = 120  # emulated, on a machine that may be busy: five seconds when it is
 
 @pytest.fixture(scope="module", name="deployed")
 def _deployed() -> Iterator[Deployed]:
-    with deployed("--driver", "libvirt") as cloud:
+    with deployed("--driver", "libvirt", "--driver", "lxc") as cloud:
         yield cloud
 
 
@@ -66,6 +69,19 @@ def wait_for_console(
     )  # fmt: skip
 
 
+def ssh(
+    deployed: Deployed, server: Any, key: Path, command: str
+) -> subprocess.CompletedProcess[str]:
+    namespace = Paths.below(str(deployed.prefix)).tag
+    address = server.addresses["private"][0]["addr"]
+    words = [
+        "nsenter", f"--net=/run/netns/{namespace}", "ssh", "-i", key,
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", f"root@{address}", command,
+    ]  # fmt: skip
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+
 def test_the_guest_has_its_address_and_reads_its_metadata(user, server):
     said = console(user, server.id)
 
@@ -80,14 +96,7 @@ def test_the_guest_has_its_address_and_reads_its_metadata(user, server):
 
 
 def test_the_guest_accepts_ssh_with_the_key(deployed, server, key):
-    namespace = Paths.below(str(deployed.prefix)).tag
-    address = server.addresses["private"][0]["addr"]
-    command = [
-        "nsenter", f"--net=/run/netns/{namespace}", "ssh", "-i", key,
-        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-        "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", f"root@{address}", "hostname",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = ssh(deployed, server, key, "hostname")
 
     assert done.stdout.strip() == "guest", done.stderr
 
@@ -102,10 +111,64 @@ def test_the_guest_boots_again_after_stop_and_start(user, server):
     assert "boot=2" in console(user, server.id)
 
 
-def test_deletion_leaves_nothing(deployed, user, server):
-    user.delete_server(server.id, wait=True, timeout=60)
+@pytest.fixture(scope="module")
+def container(user: openstack.connection.Connection, key: Path) -> Any:
+    made = user.create_server(
+        "box", flavor="m1.nano", image="container", network="private", key_name="mine",
+        wait=True, timeout=60,
+    )  # fmt: skip
+    wait_for_console(user, made.id, "GUEST ready")
+    return made
 
-    # libvirt's own log of the QEMU process stays, as libvirt means it to
-    left = (deployed.prefix / "lib").rglob(f"*{server.id}*")
+
+def test_a_container_runs_on_the_host_for_such_and_a_machine_on_the_other(
+    deployed, server, container
+):
+    admin = deployed.connect("kilonova-admin").compute
+
+    hosts = [admin.get_server(each.id).compute_host for each in (server, container)]
+
+    assert hosts[1] == f"{hosts[0]}-lxc"
+
+
+def test_a_container_has_its_address_its_metadata_and_its_key(deployed, user, container, key):
+    said = console(user, container.id)
+
+    address = container.addresses["private"][0]["addr"]
+    assert re.search(rf"GUEST net=eth0 .*ip={re.escape(address)}/", said)
+    assert container.id in said
+    done = ssh(deployed, container, key, "hostname")
+    assert done.stdout.strip() == "box", done.stderr
+
+
+def test_a_container_stops_starts_and_reboots_from_outside_and_inside(
+    deployed, user, container, key
+):
+    user.compute.stop_server(container.id)
+    user.compute.wait_for_server(container, status="SHUTOFF", wait=90, interval=0.2)
+    wait_for_console(user, container.id, "GUEST shutdown")
+    user.compute.start_server(container.id)
+    wait_for_console(user, container.id, "GUEST ready", times=2)
+    user.compute.wait_for_server(container, status="ACTIVE", wait=60, interval=0.2)
+
+    user.compute.reboot_server(container.id, "SOFT")
+    wait_for_console(user, container.id, "GUEST ready", times=3)
+    user.compute.wait_for_server(container, status="ACTIVE", wait=60, interval=0.2)
+
+    ssh(deployed, container, key, "reboot")
+    wait_for_console(user, container.id, "GUEST ready", times=4)
+    assert "boot=4" in console(user, container.id)
+
+
+@pytest.mark.parametrize("kind", ["server", "container"])
+def test_deletion_leaves_nothing(deployed, user, kind, request):
+    gone = request.getfixturevalue(kind)
+
+    user.delete_server(gone.id, wait=True, timeout=60)
+
+    # libvirt's own log of the process stays, as libvirt means it to
+    left = [*(deployed.prefix / "lib").rglob(f"*{gone.id}*")]
+    if kind == "container":  # the links to its disks have short names
+        left += (deployed.prefix / "lib" / "lxc" / "compute" / "l").iterdir()
     assert [str(each) for each in left if each.suffix != ".log"] == []
-    assert [port.device_id for port in user.network.ports() if port.device_id == server.id] == []
+    assert [port.device_id for port in user.network.ports() if port.device_id == gone.id] == []

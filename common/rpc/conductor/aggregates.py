@@ -55,6 +55,13 @@ class Aggregates(Interface, topic=TOPIC, namespace="aggregates", version="1.0"):
         """
 
     @call()
+    def cache_images(self, ctx: RequestContext, aggregate_id: int, image_ids: list[str]) -> None:
+        """Have those hosts that are up fetch images into their caches, in the background.
+
+        Whether the images exist, the hosts find out.
+        """
+
+    @call()
     def remove_host(self, ctx: RequestContext, aggregate_id: int, host: str) -> Aggregate:
         """Take a host out.
 

@@ -20,6 +20,7 @@ class Catalog(Interface, topic=TOPIC, namespace="catalog", version="1.0"):
         ctx: RequestContext,
         *,
         is_public: bool | None = True,
+        name: str | None = None,
         min_memory_mib: int = 0,
         min_root_gib: int = 0,
         sort_key: str = "flavorid",
@@ -29,6 +30,7 @@ class Catalog(Interface, topic=TOPIC, namespace="catalog", version="1.0"):
     ) -> list[Flavor]:
         """Flavors that the caller may use; `is_public` None lists both kinds for administrators.
 
+        `name` None is any; another one is exactly that of the flavor.
         A caller who is no administrator sees public flavors and those its project has access to.
         Raises: Invalid (unknown marker or sort key).
         """
@@ -68,11 +70,19 @@ class Catalog(Interface, topic=TOPIC, namespace="catalog", version="1.0"):
 
     @call()
     def change_flavor_access(
-        self, ctx: RequestContext, flavorid: str, *, project_id: str, grant: bool
+        self,
+        ctx: RequestContext,
+        flavorid: str,
+        *,
+        project_id: str,
+        grant: bool,
+        even_public: bool = False,
     ) -> list[str]:
         """Give or take a project's access; the projects afterwards.
 
-        Raises: FlavorAccessExists, FlavorAccessNotFound, Conflict (the flavor is public).
+        `even_public`: give access to a flavor that needs none.
+        Raises: FlavorNotFound, FlavorAccessExists, FlavorAccessNotFound, Conflict (the flavor is
+        public, and access is to be given).
         """
 
     @call()

@@ -3,6 +3,7 @@
 
 from common.context import RequestContext
 from common.objects.diagnostics import Diagnostics
+from common.objects.guest_place import GuestPlace
 from common.rpc.conductor import TOPIC
 from common.rpc.interface import Interface, call
 
@@ -31,6 +32,13 @@ class Guest(Interface, topic=TOPIC, namespace="guest", version="1.0"):
     @call()
     def forget_password(self, ctx: RequestContext, instance: str) -> None:
         """Forget what the guest posted, so that it can post anew. Again: there is nothing."""
+
+    @call(timeout_s=35)
+    def place(self, ctx: RequestContext, instance: str) -> GuestPlace:
+        """Which of its host's CPUs and NUMA nodes the guest has.
+
+        Raises: InstanceNotReady (it is on no host), HostDown, DomainNotFound.
+        """
 
     @call(timeout_s=35)
     def diagnostics(self, ctx: RequestContext, instance: str) -> Diagnostics:

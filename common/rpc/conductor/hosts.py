@@ -34,6 +34,19 @@ class Hosts(Interface, topic=TOPIC, namespace="hosts", version="1.0"):
     def baseline(self, ctx: RequestContext) -> HostBaseline:
         """Every compute node, for a scheduler that starts or lost a delta."""
 
+    @call(timeout_s=5)
+    def io_ops(self, ctx: RequestContext) -> dict[str, int]:
+        """How many operations are under way on each host that has any."""
+
+    @call(timeout_s=30)
+    def image_counts(
+        self, ctx: RequestContext, properties: list[str]
+    ) -> dict[str, dict[str, dict[str, int]]]:
+        """By host, image property and value: how many instances have it.
+
+        Of these properties only, or of all when none is named.
+        """
+
     @call()
     def services(
         self, ctx: RequestContext, *, host: str | None = None, binary: str | None = None

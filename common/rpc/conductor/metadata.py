@@ -14,14 +14,13 @@ class Metadata(Interface, topic=TOPIC, namespace="metadata", version="1.0"):
     """
 
     @call(timeout_s=3)
-    def by_instance(self, ctx: RequestContext, instance: str) -> GuestMetadata:
-        """By the instance's uuid. Raises: InstanceNotFound."""
+    def find(
+        self, ctx: RequestContext, uuids: list[str], addresses: list[str]
+    ) -> list[GuestMetadata]:
+        """Instances with these uuids, and those that have these fixed addresses; each once.
 
-    @call(timeout_s=3)
-    def by_address(self, ctx: RequestContext, address: str) -> GuestMetadata:
-        """By a fixed address of the instance, as the network service bound it.
-
-        Raises: InstanceNotFound (none, or more than one instance has that address).
+        Many guests boot together: those that ask in the same moment are looked up together. More
+        than one instance may have an address: who is asked for by it is the caller's to tell.
         """
 
     @call()

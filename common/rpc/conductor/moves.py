@@ -52,10 +52,14 @@ class Moves(Interface, topic=TOPIC, namespace="moves", version="1.0"):
         *,
         host: str | None = None,
         block_migration: bool | None = None,
+        forced: bool = False,
+        check_first: bool = False,
     ) -> None:
         """Accept to move the running instance; `block_migration` None: as its disks need it.
 
-        Raises: Invalid (no such host, or the one it is on).
+        `forced`: to `host`, past the scheduler. `check_first`: refuse what no host can take, which
+        is found out after the acceptance otherwise.
+        Raises: Invalid (no such host, or the one it is on; no host can take it), HostUnsuited.
         """
 
     @call()
@@ -67,8 +71,10 @@ class Moves(Interface, topic=TOPIC, namespace="moves", version="1.0"):
         host: str | None = None,
         admin_password: str | None = None,
         stopped: bool = False,
+        forced: bool = False,
     ) -> None:
-        """Accept to build the instance anew where its host is down; `stopped`: and to leave it off.
+        """Accept to build the instance anew where its host is down; `stopped`: and to leave it off;
+        `forced`: on `host`, past the scheduler.
 
         Raises: Invalid (its host is up; it is the host asked for), HostNotFound (no such host).
         """

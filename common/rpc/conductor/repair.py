@@ -41,5 +41,5 @@ class Repair(Interface, topic=TOPIC, namespace="repair", version="1.0"):
     def rebuild(self, ctx: RequestContext, instance: str, *, content: NewContent) -> Instance:
         """Accept to make the guest anew; the instance as it is then.
 
-        Raises: Invalid, ImageUnacceptable, QuotaExceeded.
+        Raises: Invalid, ImageUnacceptable, QuotaExceeded, Unavailable.
         """

@@ -29,6 +29,20 @@ class Reports(Interface, topic=TOPIC, namespace="reports", version="1.0"):
         one with a task under way is left to its task.
         """
 
+    @cast()
+    def strays(self, ctx: RequestContext, host: str, states: dict[str, int]) -> None:
+        """Guests on `host` whose instances do not belong there, with their power states.
+
+        One that came by a live migration which was given up takes its instance along.
+        """
+
+    @call()
+    def host_booted(self, ctx: RequestContext, host: str) -> int:
+        """Have the guests run again that ran when the host went down; how many those are.
+
+        Each has a task of its own then. Again: those that have none and are still thought to run.
+        """
+
     @call()
     def instances_of(self, ctx: RequestContext, host: str) -> dict[str, int]:
         """Uuid and recorded power state of every instance that belongs on `host`."""

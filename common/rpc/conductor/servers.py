@@ -31,6 +31,13 @@ class Servers(Interface, topic=TOPIC, namespace="servers", version="1.0"):
         """
 
     @call()
+    def would_accept(self, ctx: RequestContext, request: NewServers) -> int:
+        """How many servers `create` would make now, as far as flavor and quota go; nothing is made.
+
+        For those who have something to make before. Raises: as `create`.
+        """
+
+    @call()
     def get(self, ctx: RequestContext, instance: str, *, any_project: bool = False) -> Instance:
         """One instance, with its fault and the state of its host."""
 

@@ -21,12 +21,31 @@ class Snapshots(Interface, topic=TOPIC, namespace="snapshots", version="1.0"):
     ) -> Instance:
         """The instance, if `operation` (create_image, create_backup, shelve) would be accepted now.
 
+        For one that boots from a volume create_image is `record_image`.
         Raises: Invalid, QuotaExceeded (more metadata items than an image may have), InstanceLocked.
         """
 
     @call()
     def create_image(self, ctx: RequestContext, instance: str, *, image_id: str) -> None:
         """Accept to fill the queued image with what the root disk has now."""
+
+    @call()
+    def record_image(self, ctx: RequestContext, instance: str) -> None:
+        """Note that the API made an image of an instance that boots from a volume.
+
+        Such an image is snapshots of volumes, which are the user's to make; no host has a part.
+        """
+
+    @call(timeout_s=60)
+    def quiesce(self, ctx: RequestContext, instance: str) -> bool:
+        """Have a guest write nothing while its volumes are copied; whether it does so.
+
+        It goes on by itself after a minute. Raises: QuiesceFailed, where the image demands it.
+        """
+
+    @call(timeout_s=60)
+    def unquiesce(self, ctx: RequestContext, instance: str) -> None:
+        """Let the guest go on. Again: it does. Raises: HostDown, Unavailable."""
 
     @call()
     def create_backup(

@@ -4,7 +4,7 @@
 from datetime import datetime
 
 from common.context import RequestContext
-from common.objects.usage import ProjectShare, ServerUsage
+from common.objects.usage import HostUsage, ProjectShare, ServerUsage
 from common.rpc.conductor import TOPIC
 from common.rpc.interface import Interface, call
 
@@ -29,6 +29,13 @@ class Usage(Interface, topic=TOPIC, namespace="usage", version="1.0"):
         """Servers that were there between `start` and `end`, by project and age; deleted ones too.
 
         `marker` is the uuid of the last one of the page before. Raises: Invalid (unknown marker).
+        """
+
+    @call()
+    def by_host(self, ctx: RequestContext, *, start: datetime, end: datetime) -> list[HostUsage]:
+        """How many servers ran between `start` and `end`, for every compute host by name.
+
+        A server counts for the host that it is on now, or was on last; one on none for none.
         """
 
     @call()

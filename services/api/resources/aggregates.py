@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/os-aggregates`: sets of hosts with metadata; one with a zone is an availability zone."""
 
+import re
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +34,8 @@ from services.api.responder import responder
 
 _RULE = "os_compute_api:os-aggregates:"
 _ZONE_KEY = "availability_zone"
+# Negative ones are integers too, which no aggregate has.
+_ID = re.compile(r"-?[0-9]{1,9}")
 _ZONE = OneOf([string(1, 255, form="az_name"), NULL])
 _HOST = Record([Field("host", string(1, 255, pattern="^[a-zA-Z0-9-._]*$"))])
 CREATE = Body("aggregate-create", key="aggregate", fields=[
@@ -51,6 +55,13 @@ SET_METADATA = Body.of("aggregate-set-metadata", "set_metadata", Record([
     Field("metadata", mapping(
         "^[a-zA-Z0-9-_:. ]{1,255}$", Plain({"type": ["string", "null"], "maxLength": 255})
     )),
+]))  # fmt: skip
+
+CACHE = Body.bare("aggregate-images", Record([
+    # Not an Array: the contract writes this type as a list of one.
+    Field("cache", Plain({
+        "type": ["array"], "minItems": 1, "items": Record([Field("id", UUID)]).schema(81),
+    })),
 ]))  # fmt: skip
 
 
@@ -80,7 +91,7 @@ _ONE = One("aggregate", AGGREGATE)
 
 def _number(aggregate_id: str) -> int:
     """The id in a URL. Raises: Invalid."""
-    if not aggregate_id.isascii() or not aggregate_id.isdigit() or len(aggregate_id) > 9:
+    if not _ID.fullmatch(aggregate_id):
         raise Invalid(f"Invalid input: the aggregate id '{aggregate_id}' is no integer in range.")
     return int(aggregate_id)
 
@@ -163,6 +174,22 @@ class AggregateActions:
         """Set and remove metadata of an aggregate."""
         metadata = call.body["metadata"]
         return self._aggregates.set_metadata(call.caller, _number(aggregate_id), metadata)
+
+
+class AggregateImages:
+    """`/os-aggregates/{aggregate_id}/images`."""
+
+    def __init__(self, aggregates: AggregatesRpc) -> None:
+        self._aggregates = aggregates
+
+    @responder(policy="compute:aggregates:images", body=CACHE, status=202, since="2.81")
+    def on_post(self, call: ApiCall, aggregate_id: str) -> None:
+        """Have the hosts of an aggregate fetch images before servers boot from them."""
+        images = [each["id"] for each in call.body["cache"]]
+        for image, times in Counter(images).items():
+            if times > 1:
+                raise Invalid(f"Duplicate images in request: {image}")
+        self._aggregates.cache_images(call.caller, _number(aggregate_id), images)
 
 
 def _zone(body: dict[str, Any]) -> str | None:

@@ -51,6 +51,9 @@ class ServerExternalEvents:
         events = [ExternalEvent(**event) for event in given]
         codes = self._events.deliver(call.caller, events=events)
         call.status = _TAKEN if set(codes) == {_TAKEN} else _SOME_DROPPED
-        return {
-            "events": [{**event, "code": code} for event, code in zip(given, codes, strict=True)]
-        }
+        return {"events": [_answer(*each) for each in zip(given, codes, strict=True)]}
+
+
+def _answer(event: dict[str, Any], code: int) -> dict[str, Any]:
+    """What became of one event: what was not taken in has failed, whatever its sender said."""
+    return {**event, "code": code, **({} if code == _TAKEN else {"status": "failed"})}

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/flavors`: how much of a host a server gets; their extra specs, and who may use them."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
+from common.clients.identity import IdentityClient
 from common.errors import ExtraSpecNotFound, Invalid
 from common.ids import new_uuid
 from common.objects.flavor import Flavor
@@ -31,12 +30,15 @@ from services.api.declare.types import (
     string,
 )
 from services.api.declare.view import ABSENT, Listing, One, Raw, Shown, View
+from services.api.extra_specs import rules as extra_specs
 from services.api.responder import responder
 
 _MANAGE = "os_compute_api:os-flavor-manage:"
 _SPECS = "os_compute_api:os-flavor-extra-specs:"
 _ACCESS = "os_compute_api:os-flavor-access"
 _MOST = 0x7FFFFFFF
+_CHECKED_SPECS = 86
+_PRIVATE_ONLY = 7  # access is given to private flavors only
 _LINKS = Array(Plain({"type": "object"}))
 
 
@@ -168,33 +170,17 @@ class Flavors:
 
     def _list(self, call: ApiCall) -> list[Flavor]:
         query = call.query
-        ask = functools.partial(
-            self._catalog.flavors,
+        return self._catalog.flavors(
             call.caller,
             is_public=_is_public(call),
+            name=single(query, "name"),
             min_memory_mib=_number(query, "minRam"),
             min_root_gib=_number(query, "minDisk"),
             sort_key=single(query, "sort_key") or "flavorid",
             sort_dir=single(query, "sort_dir") or "asc",
+            limit=call.page_limit(),
+            marker=single(query, "marker"),
         )
-        name, marker = single(query, "name"), single(query, "marker")
-        if name is None:
-            return ask(limit=call.page_limit(), marker=marker)
-        return _named(ask, name, call.page_limit(), call.max_limit, marker)
-
-
-def _named(
-    ask: Callable[..., list[Flavor]], name: str, wanted: int, page: int, marker: str | None
-) -> list[Flavor]:
-    """The first `wanted` flavors whose name contains `name`; nearly always one question."""
-    found: list[Flavor] = []
-    while len(found) < wanted:
-        some = ask(limit=page, marker=marker)
-        found += [flavor for flavor in some if name in flavor.name]
-        if len(some) < page:
-            break
-        marker = some[-1].flavorid
-    return found[:wanted]
 
 
 def _is_public(call: ApiCall) -> bool | None:
@@ -259,7 +245,7 @@ class ExtraSpecs:
     @responder(policy=_SPECS + "create", body=SPECS_CREATE, returns=_SPECS_ANSWER)
     def on_post(self, call: ApiCall, flavorid: str) -> dict[str, Any]:
         """Set extra specs of a flavor."""
-        specs = {key: str(value) for key, value in call.body.items()}
+        specs = _checked({key: str(value) for key, value in call.body.items()}, call)
         self._catalog.change_extra_specs(call.caller, flavorid, set_items=specs, delete_keys=[])
         return {"extra_specs": specs}
 
@@ -283,7 +269,7 @@ class ExtraSpec:
         """Set one extra spec."""
         if key not in call.body:
             raise Invalid("Request body and URI mismatch")
-        item = {key: str(call.body[key])}
+        item = _checked({key: str(call.body[key])}, call)
         self._catalog.change_extra_specs(call.caller, flavorid, set_items=item, delete_keys=[])
         return item
 
@@ -291,6 +277,12 @@ class ExtraSpec:
     def on_delete(self, call: ApiCall, flavorid: str, key: str) -> None:
         """Delete an extra spec."""
         self._catalog.change_extra_specs(call.caller, flavorid, set_items={}, delete_keys=[key])
+
+
+def _checked(specs: dict[str, str], call: ApiCall) -> dict[str, str]:
+    if call.at_least(_CHECKED_SPECS):
+        extra_specs.check(specs)
+    return specs
 
 
 class FlavorAccess:
@@ -314,24 +306,34 @@ def _access(flavorid: str, projects: list[str]) -> dict[str, Any]:
 class FlavorActions:
     """Actions of `/flavors/{flavorid}/action`."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, identity: IdentityClient) -> None:
         self._catalog = catalog
+        self._identity = identity
 
     @responder(policy=_ACCESS + ":add_tenant_access", body=ADD_ACCESS, returns=_ACCESS_ANSWER)
     def add_tenant_access(self, call: ApiCall, flavorid: str) -> dict[str, Any]:
         """Let a project use a flavor."""
-        return self._change(call, flavorid, grant=True)
+        project = call.body["tenant"].strip()
+        if not self._identity.project_exists(project):
+            raise Invalid(f"Project ID {project} is not a valid project.")
+        return _access(
+            flavorid,
+            self._catalog.change_flavor_access(
+                call.caller,
+                flavorid,
+                project_id=project,
+                grant=True,
+                even_public=not call.at_least(_PRIVATE_ONLY),
+            ),
+        )
 
     @responder(policy=_ACCESS + ":remove_tenant_access", body=REMOVE_ACCESS, returns=_ACCESS_ANSWER)
     def remove_tenant_access(self, call: ApiCall, flavorid: str) -> dict[str, Any]:
-        """Keep a project from using a flavor."""
-        return self._change(call, flavorid, grant=False)
-
-    def _change(self, call: ApiCall, flavorid: str, *, grant: bool) -> dict[str, Any]:
+        """Keep a project from using a flavor, also one that is gone by now."""
         project = call.body["tenant"].strip()
         return _access(
             flavorid,
             self._catalog.change_flavor_access(
-                call.caller, flavorid, project_id=project, grant=grant
+                call.caller, flavorid, project_id=project, grant=False
             ),
         )

@@ -3,12 +3,12 @@
 
 from typing import Any
 
-from common.errors import Conflict, NotFound
+from common.errors import NotFound
 from services.api.call import ApiCall
 from services.api.declare.request import LENIENT_QUERY, Body
 from services.api.declare.types import Plain
 from services.api.declare.view import Raw
-from services.api.network_gateway import Document, NetworkGateway, path_of
+from services.api.network_gateway import Document, NetworkConflict, NetworkGateway, path_of
 from services.api.responder import responder
 
 _UNTIL = "2.35"
@@ -64,7 +64,7 @@ class FloatingIps:
         body = {"floatingip": {"floating_network_id": pool["id"]}}
         try:
             made = self._networks.ask(call, "POST", "/floatingips", json=body)
-        except Conflict as exhausted:
+        except NetworkConflict as exhausted:
             pool_name = _pool_name(pool)
             raise NotFound(f"No more floating IPs in pool {pool_name}.") from exhausted
         return {"floating_ip": _show_all(self._networks, call, [made["floatingip"]])[0]}

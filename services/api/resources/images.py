@@ -132,7 +132,7 @@ def _refusal(refused: Refused, image_id: str) -> KilonovaError:
     if refused.status == 404:
         return ImageNotFound(image=image_id)
     if refused.status in (401, 403):
-        return Forbidden(str(refused))
+        return Forbidden(f"Not authorized for image {image_id}.")
     return Invalid(str(refused))
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/servers/{server_id}/os-interface`: the ports of a server."""
 
-import time
 from typing import Any
 
-from common.errors import NotFound, PortNotFound, Unavailable
+from common.errors import NotFound, PortNotFound
 from common.objects.instance import Instance
 from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.servers import Servers as ServersRpc
@@ -16,11 +15,9 @@ from services.api.lookups import Lookups
 from services.api.network_gateway import Document, NetworkGateway
 from services.api.resources.servers.bodies import ANY_IP, TAG_TEXT
 from services.api.responder import responder
+from services.api.waiting import result_of
 
 _RULE = "os_compute_api:os-attach-interfaces:"
-# An attachment is answered when it is done, which takes as long as host and network service do.
-_MOST_WAIT_S = 180
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 CREATE = Body.bare("interface-create", Record([Field("interfaceAttachment", Record([
     Field("net_id", UUID, required=False),
     Field("port_id", UUID, required=False),
@@ -76,21 +73,13 @@ class InterfaceAttachments:
         self._servers.get(call.caller, server_id)
         wanted = self._lookups.interface(call, call.body.get("interfaceAttachment", {}))
         task = self._interfaces.attach(call.caller, server_id, wanted=wanted)
-        port_id = self._wait(call, server_id, task)
+        port_id = result_of(
+            lambda: self._interfaces.attached(call.caller, server_id, task=task),
+            not_yet="The interface is not attached yet",
+        )
         self._interfaces.refresh(call.caller, server_id)
         port = self._networks.one(call, "ports", port_id, PortNotFound(port=port_id))
         return {**port, "tag": wanted.tag}
-
-    def _wait(self, call: ApiCall, server_id: str, task: str) -> str:
-        """The port that the task has attached. Raises: what it failed with, Unavailable."""
-        deadline, pause_s = time.monotonic() + _MOST_WAIT_S, _FIRST_PAUSE_S
-        while time.monotonic() < deadline:
-            port_id = self._interfaces.attached(call.caller, server_id, task=task)
-            if port_id is not None:
-                return port_id
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        raise Unavailable(f"The interface is not attached yet after {_MOST_WAIT_S} s.")
 
 
 class InterfaceAttachment:

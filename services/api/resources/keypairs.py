@@ -3,8 +3,8 @@
 
 from typing import Any
 
-from common.clock import iso_microseconds
-from common.errors import Forbidden, Invalid
+from common.clock import Clock, iso_microseconds
+from common.errors import Forbidden
 from common.objects.keypair import Keypair, NewKeypair
 from common.rpc.conductor.catalog import Catalog
 from services.api import key_material
@@ -95,8 +95,8 @@ def _user(call: ApiCall, rule: str, asked: str | None) -> str:
 class Keypairs:
     """`/os-keypairs`."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog, self._clock = catalog, clock
 
     @responder(
         query=LIST,
@@ -124,7 +124,7 @@ class Keypairs:
         if "public_key" in body:
             material = key_material.read_public_key(body["public_key"], kind)
         elif kind == "x509":
-            raise Invalid("Generation of X509 certificates is not supported; import one.")
+            material = key_material.generate_x509(user, self._clock.now())
         else:
             material = key_material.generate_ssh()
         kept = self._catalog.create_keypair(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/os-migrations` and `/servers/{id}/migrations`: servers that moved, or are on their way."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from common.clock import iso_microseconds
+from common.clock import iso_microseconds, moment_of
 from common.errors import Forbidden, Invalid
 from common.objects.migration import (
     IN_PROGRESS,
@@ -30,6 +30,7 @@ from services.api.declare.types import (
     enum,
 )
 from services.api.declare.view import ABSENT, Listing, One, Shown, View
+from services.api.period import check_period
 from services.api.resources.servers import bodies
 from services.api.responder import responder
 
@@ -170,9 +171,7 @@ def _filters(call: ApiCall) -> MigrationFilters:
     project = call.single("project_id")
     if project is not None and project != call.caller.project_id and not everywhere:
         raise Forbidden("Only administrators may list migrations of other projects.")
-    since, before = _moment(call, "changes-since"), _moment(call, "changes-before")
-    if since and before and since > before:
-        raise Invalid("The value of changes-since must be less than or equal to changes-before.")
+    check_period(call.single("changes-since"), call.single("changes-before"))
     return MigrationFilters(
         instance_uuid=call.single("instance_uuid"),
         host=call.single("host"),
@@ -181,8 +180,8 @@ def _filters(call: ApiCall) -> MigrationFilters:
         type=call.single("migration_type"),
         project_id=project if everywhere else call.caller.project_id,
         user_id=call.single("user_id"),
-        changes_since=since,
-        changes_before=before,
+        changes_since=_moment(call, "changes-since"),
+        changes_before=_moment(call, "changes-before"),
         marker=call.single("marker"),
         limit=call.page_limit() if call.at_least(59) else None,
     )
@@ -193,10 +192,9 @@ def _moment(call: ApiCall, key: str) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_of(text)
     except ValueError as malformed:
         raise Invalid(f"Invalid time: {text}") from malformed
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class ServerMigrations:

@@ -51,8 +51,8 @@ class QuotaClassSet:
     @responder(policy=_RULE + "update", body=UPDATE, returns=_OBJECT)
     def on_put(self, call: ApiCall, class_name: str) -> dict[str, Any]:
         """Set limits of a quota class."""
-        fixed = {each.name for each in RESOURCES if each.fixed}
-        limits = {name: int(limit) for name, limit in call.body.items() if name not in fixed}
+        # Those of the old networks too: they limit nothing, but clients read back what they wrote.
+        limits = {name: int(limit) for name, limit in call.body.items()}
         quota = self._quotas.update_class(call.caller, class_name, limits)
         return {"quota_class_set": _shown(quota, call)}
 

@@ -4,7 +4,7 @@
 import ipaddress
 from typing import Any
 
-from common.errors import Conflict, Invalid, SecurityGroupNotFound
+from common.errors import Invalid, SecurityGroupNotFound
 from common.ids import is_uuid_like
 from common.rpc.conductor.servers import Servers as ServersRpc
 from services.api.call import ApiCall
@@ -104,13 +104,10 @@ class SecurityGroupRules:
         asked = call.body["security_group_rule"]
         missing = SecurityGroupNotFound(group=asked.get("group_id") or asked["parent_group_id"])
         body = {"security_group_rule": _new_rule(asked)}
-        try:
-            answer = self._networks.ask(
-                call, "POST", "/security-group-rules", missing=missing, json=body
-            )
-        except Conflict as twin:  # the Compute API has no 409 for a rule that is there already
-            raise Invalid(str(twin)) from twin
-        made = answer["security_group_rule"]
+        path = "/security-group-rules"
+        made = self._networks.ask(call, "POST", path, missing=missing, json=body)[
+            "security_group_rule"
+        ]
         names = _remote_names(self._networks, call, {"security_group_rules": [made]})
         return {"security_group_rule": _show_rule(made, names)}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kilonova server`: where servers are, and why they are as they are."""
 
+import re
 from typing import Any
 
 import click
@@ -60,7 +61,7 @@ def list_(
 @click.pass_obj
 def show(cloud: Cloud, server: str, output: Output) -> None:
     """One server by id or name: where it is, why, and what was done to it last."""
-    found = _find(cloud, server)
+    found = find(cloud, server)
     record = _record(found) | {
         "project": found["tenant_id"],
         "node": found.get("OS-EXT-SRV-ATTR:hypervisor_hostname"),
@@ -74,20 +75,35 @@ def show(cloud: Cloud, server: str, output: Output) -> None:
     output.one(record, ("events", "Events of the last action", _EVENTS))
 
 
-def _find(cloud: Cloud, name: str) -> dict[str, Any]:
+def find(cloud: Cloud, name: str) -> dict[str, Any]:
+    """A server by id or name, of the own project first. Raises: CommandError (none, or several)."""
     try:
         found: dict[str, Any] = cloud.get(f"/servers/{name}")["server"]
         return found
     except CommandError as refusal:
         if refusal.code != ExitCode.NOT_FOUND:
             raise
-    named = [s for s in cloud.pages("/servers/detail", "servers", name=name) if s["name"] == name]
+    named = _named(cloud, name) or _named_anywhere(cloud, name)
     if not named:
         raise CommandError(f"No server with id or name {name}.", ExitCode.NOT_FOUND)
     if len(named) > 1:
         ids = ", ".join(s["id"] for s in named)
         raise CommandError(f"{len(named)} servers are called {name}: {ids}", ExitCode.CONFLICT)
     return named[0]
+
+
+def _named(cloud: Cloud, name: str, **more: Any) -> list[dict[str, Any]]:
+    return list(cloud.pages("/servers/detail", "servers", name=f"^{re.escape(name)}$", **more))
+
+
+def _named_anywhere(cloud: Cloud, name: str) -> list[dict[str, Any]]:
+    """Servers of that name in every project; none for those who may not look there."""
+    try:
+        return _named(cloud, name, all_tenants=True)
+    except CommandError as refusal:
+        if refusal.code != ExitCode.UNAVAILABLE:
+            raise
+        return []
 
 
 def _record(server: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _NAMES = {
     "identity": "companion-identity",
     "image": "companion-image",
     "network": "companion-network",
+    "volumev3": "cinderv3",
     "compute": "kilonova",
 }
 # user, role, kind of target, target

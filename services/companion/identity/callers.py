@@ -106,6 +106,12 @@ class Callers:
         if not given or len(given) > _LONGEST_TOKEN:
             raise Fault(401, _REQUIRED)
         req.context.caller = self._find(given)
+        # A service that acts for a user sends both tokens.
+        vouching = req.get_header("X-Service-Token")
+        if vouching is not None:
+            if len(vouching) > _LONGEST_TOKEN:
+                raise Fault(401, _REQUIRED)
+            req.context.is_vouched_for = self._find(vouching).is_service
 
     def process_response(self, req: falcon.Request, _: falcon.Response, __: Any, ___: bool) -> None:
         """Forget the callers when the request may have changed what they may do."""

@@ -30,6 +30,7 @@ from services.companion.web.faults import Fault
 LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
+_ZEROS = bytes(_CHUNK_BYTES)
 _HEADER_BYTES = 32
 _QCOW2_MAGIC = b"QFI\xfb"
 _SIZED_AS_STORED = ("raw", "iso", "ami", "ari", "aki")
@@ -56,6 +57,10 @@ class Files:
     def open(self, image_id: str) -> BinaryIO:
         """The data of an image. Raises FileNotFoundError."""
         return (self._folder / image_id).open("rb")
+
+    def path(self, image_id: str) -> Path:
+        """Where the data of an image is, if there is any."""
+        return self._folder / image_id
 
     def remove(self, image_id: str) -> None:
         """Forget the data. Again: nothing happens."""
@@ -95,7 +100,11 @@ class Files:
                 header += chunk[: _HEADER_BYTES - len(header)]
             md5.update(chunk)
             sha512.update(chunk)
-            file.write(chunk)
+            if chunk == _ZEROS[: len(chunk)]:
+                file.seek(len(chunk), os.SEEK_CUR)  # a hole: disks are mostly empty
+            else:
+                file.write(chunk)
+        file.truncate(size)
         virtual_size = _virtual_size(disk_format, header, size)
         return Written(size, virtual_size, md5.hexdigest(), sha512.hexdigest())
 

@@ -16,8 +16,8 @@ from services.companion.store.engine import Store
 BASE = "/image/v2"
 
 
-def install(app: falcon.App[Any, Any], store: Store, clock: Clock, settings: Settings) -> None:
-    """Serve the Image API below /image."""
+def install(app: falcon.App[Any, Any], store: Store, clock: Clock, settings: Settings) -> Files:
+    """Serve the Image API below /image. Where images' data is, volumes want to know, too."""
     files = Files(settings.data_path / "images", settings.max_image_bytes)
     recover(store, files)
     images, members = Images(store, clock, files), Members(store, clock)
@@ -34,3 +34,4 @@ def install(app: falcon.App[Any, Any], store: Store, clock: Clock, settings: Set
     app.add_route(f"{one}/tasks", Tasks(store))
     app.add_route(f"{BASE}/schemas/{{name}}", Schemas())
     app.add_route(f"{BASE}/info/{{name}}", Info())
+    return files

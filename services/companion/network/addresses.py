@@ -33,6 +33,14 @@ def service_address(subnet: Row) -> str:
     return str(subnet["gateway_ip"] or last)
 
 
+def from_mac(cidr: str, mac: str) -> str:
+    """The address in an IPv6 network that a guest with this MAC gives itself (EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    own = bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))
+    network = ipaddress.IPv6Network(cidr)
+    return str(network.network_address + int.from_bytes(own, "big"))
+
+
 def default_pools(network: Network, gateway: str | None) -> list[dict[str, str]]:
     """Every address of the network that is not its ends' or the gateway's."""
     least, most = usable_range(network)

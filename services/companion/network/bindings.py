@@ -38,20 +38,23 @@ def on_hosts(hosts: Sequence[str]) -> ColumnElement[bool]:
     return tables.ports.c.id.in_(bound)
 
 
-def with_status(values: Sequence[str]) -> ColumnElement[bool]:
-    """Ports of one of the statuses: ACTIVE when bound or the network service's own, else DOWN."""
-    up = or_(
-        tables.ports.c.id.in_(select(_b.port_id).where(_b.status == ACTIVE)),
-        tables.ports.c.device_owner.startswith(OWN_PREFIX),
-    )
+def with_status(values: Sequence[str], *, plugs: bool) -> ColumnElement[bool]:
+    """Ports of one of the statuses: ACTIVE when bound or the network service's own, else DOWN.
+
+    Without `plugs` nothing plugs what is bound.
+    """
+    up: ColumnElement[bool] = tables.ports.c.device_owner.startswith(OWN_PREFIX)
+    if plugs:
+        bound = select(_b.port_id).where(_b.status == ACTIVE)
+        up = or_(up, tables.ports.c.id.in_(bound))
     wanted = [condition for word, condition in ((ACTIVE, up), (DOWN, not_(up))) if word in values]
     return or_(false(), *wanted)
 
 
-def status(port: Row, binding: Row | None) -> str:
-    """The status of one port."""
+def status(port: Row, binding: Row | None, *, plugs: bool) -> str:
+    """The status of one port, as by `with_status`."""
     own = port["device_owner"].startswith(OWN_PREFIX)
-    return ACTIVE if binding or own else DOWN
+    return ACTIVE if (binding and plugs) or own else DOWN
 
 
 def bind(conn: Connection, port: Row, host: str, profile: Row) -> None:

@@ -10,8 +10,10 @@ from services.companion.web.faults import Fault
 # What clients look for before they use a feature; only what is really here.
 _EXTENSIONS = {
     "allowed-address-pairs": "Allowed Address Pairs",
+    "auto-allocated-topology": "Auto Allocated Topology Services",
     "binding": "Port Binding",
     "binding-extended": "Port Bindings Extended",
+    "dns-integration": "DNS Integration",
     "external-net": "Neutron external network",
     "net-mtu": "Network MTU",
     "net-mtu-writable": "Network MTU (writable)",

@@ -63,7 +63,7 @@ def assign(conn: Connection, port: Row, wanted: list[dict[str, str]] | None) -> 
         subnet = _subnet_for(item, subnets)
         address = item.get("ip_address")
         if address is None:
-            address = addresses.next_free(conn, subnet)
+            address = _new_address(conn, port, subnet)
         _insert(conn, port, subnet, address)
 
 
@@ -88,9 +88,11 @@ def replace(conn: Connection, port: Row, wanted: list[dict[str, str]]) -> None:
 
 
 def _assign_any(conn: Connection, port: Row, subnets: list[Row]) -> None:
-    """The first IPv4 subnet with room; IPv6 only where there is no other: it is not carried."""
+    """One of each IP version, from the first subnet with room, and one of every subnet in which
+    guests give themselves addresses.
+    """
     for version in (4, 6):
-        candidates = [subnet for subnet in subnets if subnet["ip_version"] == version]
+        candidates = [s for s in subnets if s["ip_version"] == version and not _is_by_mac(s)]
         for subnet in candidates:
             try:
                 _insert(conn, port, subnet, addresses.next_free(conn, subnet))
@@ -98,7 +100,22 @@ def _assign_any(conn: Connection, port: Row, subnets: list[Row]) -> None:
                 if subnet is candidates[-1]:
                     raise
             else:
-                return
+                break
+    # A router's or a service's own port is where it is put.
+    if not str(port.get("device_owner")).startswith("network:"):
+        for subnet in filter(_is_by_mac, subnets):
+            _insert(conn, port, subnet, _new_address(conn, port, subnet))
+
+
+def _is_by_mac(subnet: Row) -> bool:
+    """Whether a guest's MAC decides what its address is."""
+    return subnet["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless")
+
+
+def _new_address(conn: Connection, port: Row, subnet: Row) -> str:
+    if _is_by_mac(subnet) and not str(port.get("device_owner")).startswith("network:"):
+        return addresses.from_mac(subnet["cidr"], port["mac_address"])
+    return addresses.next_free(conn, subnet)
 
 
 def _subnet_for(item: dict[str, str], subnets: list[Row]) -> Row:

@@ -9,8 +9,8 @@ from sqlalchemy.engine import Connection
 from common.clock import Clock
 from services.companion.identity.callers import Caller
 from services.companion.network import fixed_ips
-from services.companion.network.events import CHANGED, ComputeEvents
 from services.companion.network.plane.keeper import Plane
+from services.companion.network.port_events import CHANGED, PortEvents
 from services.companion.network.resource import (
     DESCRIPTION,
     PROJECT,
@@ -46,7 +46,7 @@ class FloatingIps(Resource):
         Field("dns_name", text(0)), Field("dns_domain", text(0)),
     )  # fmt: skip
 
-    def __init__(self, store: Store, clock: Clock, plane: Plane, events: ComputeEvents) -> None:
+    def __init__(self, store: Store, clock: Clock, plane: Plane, events: PortEvents) -> None:
         super().__init__(store, clock, plane)
         self._events = events
 

@@ -12,15 +12,15 @@ from sqlalchemy.engine import Connection
 
 from common.clock import Clock
 from services.companion.identity.callers import Caller
-from services.companion.network import bindings, fixed_ips, networks, security_groups
-from services.companion.network.events import (
+from services.companion.network import bindings, dhcp_options, fixed_ips, networks, security_groups
+from services.companion.network.plane.keeper import Plane
+from services.companion.network.port_events import (
     CHANGED,
     DELETED,
     PLUGGED,
     UNPLUGGED,
-    ComputeEvents,
+    PortEvents,
 )
-from services.companion.network.plane.keeper import Plane
 from services.companion.network.resource import (
     DESCRIPTION,
     NAME,
@@ -37,6 +37,8 @@ from services.companion.web.fields import Field, flag, list_of, mapping, nullabl
 
 _MAC_PREFIX = (0xFA, 0x16, 0x3E)
 _MAC_TRIES = 16
+# Behind names in DNS; what metadata has behind host names, too.
+_DOMAIN = "novalocal"
 _WHAT_SERVERS_SHOW = frozenset(("fixed_ips", "security_groups", "mac_address"))
 _p = tables.ports.c
 
@@ -58,7 +60,7 @@ class Ports(Resource):
         Field("security_groups", list_of(text(64, 1), 50)),
         Field("allowed_address_pairs", list_of(fields.struct(
             ip_address=fields.prefix, mac_address=fields.mac), 10), default=list),
-        Field("extra_dhcp_opts", list_of(mapping, 20), default=list),
+        Field("extra_dhcp_opts", list_of(dhcp_options.option, 20), default=list),
         Field("port_security_enabled", flag),
         Field("dns_name", nullable(text(255)), default=""),
         Field("binding:host_id", nullable(text(255)), default="", admin=True),
@@ -82,14 +84,16 @@ class Ports(Resource):
             )
         ),
         "binding:host_id": bindings.on_hosts,
-        "status": bindings.with_status,
         "device_owner": lambda values: or_(false(), *(_owner(value) for value in values)),
         "mac_address": lambda values: _p.mac_address.in_([v.lower() for v in values]),
     }
 
-    def __init__(self, store: Store, clock: Clock, plane: Plane, events: ComputeEvents) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, plane: Plane, events: PortEvents, *, plugs: bool
+    ) -> None:
         super().__init__(store, clock, plane)
         self._events = events
+        self._plugs = plugs
 
     def show_all(self, conn: Connection, rows: Sequence[Row], caller: Caller) -> list[Row]:
         """Ports with addresses, groups and their active binding."""
@@ -107,8 +111,8 @@ class Ports(Resource):
                                  or caller.is_service),
                 "fixed_ips": addresses[row["id"]],
                 "security_groups": groups[row["id"]],
-                "status": bindings.status(row, bound.get(row["id"])),
-                "dns_assignment": [],
+                "status": bindings.status(row, bound.get(row["id"]), plugs=self._plugs),
+                "dns_assignment": _dns_assignment(row, addresses[row["id"]]),
                 "qos_policy_id": None,
                 "ip_allocation": "immediate",
             }
@@ -121,17 +125,22 @@ class Ports(Resource):
         _tidy(row)
         _refuse_trust(caller, network, row)
         row.setdefault("port_security_enabled", network["port_security_enabled"])
+        row["extra_dhcp_opts"] = dhcp_options.merged([], row["extra_dhcp_opts"])
         insert_port(conn, row)
         fixed_ips.assign(conn, row, row.get("fixed_ips"))
         self._set_groups(conn, caller, row, row.get("security_groups"))
         if row["binding:host_id"]:
             bindings.bind(conn, row, row["binding:host_id"], row["binding:profile"] or {})
-            self._events.tell(PLUGGED, row)
+            self._tell_plugged(row)
 
     def change(self, conn: Connection, caller: Caller, row: Row, values: Row) -> None:
         """A changed port."""
         _tidy(values)
         _refuse_trust(caller, self._network(conn, caller, row["network_id"]), values)
+        if "extra_dhcp_opts" in values:
+            values["extra_dhcp_opts"] = dhcp_options.merged(
+                row["extra_dhcp_opts"], values["extra_dhcp_opts"]
+            )
         merged = {**row, **values}
         try:
             update_row(conn, self.table, row["id"], values)
@@ -147,8 +156,10 @@ class Ports(Resource):
             was_bound = bool(bindings.active(conn, [row["id"]]))
             _rebind(conn, merged, values)
             is_bound = bool(bindings.active(conn, [row["id"]]))
-            if was_bound != is_bound:
-                self._events.tell(*((PLUGGED, merged) if is_bound else (UNPLUGGED, row)))
+            if is_bound and not was_bound:
+                self._tell_plugged(merged)
+            elif was_bound and not is_bound:
+                self._events.tell(UNPLUGGED, row)
         if values.keys() & _WHAT_SERVERS_SHOW:
             self._events.tell(CHANGED, merged)
 
@@ -171,6 +182,15 @@ class Ports(Resource):
         n = tables.networks.c
         own = caller.project_id or ""
         return or_(_p.project_id == own, _p.network_id.in_(select(n.id).where(n.project_id == own)))
+
+    def _condition(self, name: str, values: Sequence[str]) -> ColumnElement[bool]:
+        if name == "status":
+            return bindings.with_status(values, plugs=self._plugs)
+        return super()._condition(name, values)
+
+    def _tell_plugged(self, port: Row) -> None:
+        if self._plugs:
+            self._events.tell(PLUGGED, port)
 
     def _network(self, conn: Connection, caller: Caller, network_id: str) -> Row:
         n = tables.networks.c
@@ -214,6 +234,7 @@ def insert_port(conn: Connection, row: Row) -> None:
             if row.get("mac_address"):
                 raise _mac_in_use(row) from clash
             continue
+        row["mac_address"] = mac
         return
     raise Fault(503, "No free MAC address was found.", kind="MacAddressGenerationFailure")
 
@@ -240,6 +261,15 @@ def _tidy(values: Row) -> None:
     for name in ("device_id", "device_owner", "dns_name"):
         if name in values and values[name] is None:
             values[name] = ""
+
+
+def _dns_assignment(port: Row, fixed: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What the port's addresses are called: as it is, or by the address where it has no name."""
+    found = []
+    for ip in (each["ip_address"] for each in fixed):
+        name = port["dns_name"] or "host-" + ip.replace(".", "-").replace(":", "-")
+        found.append({"ip_address": ip, "hostname": name, "fqdn": f"{name}.{_DOMAIN}."})
+    return found
 
 
 def _rebind(conn: Connection, port: Row, values: Row) -> None:

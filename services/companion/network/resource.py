@@ -109,8 +109,7 @@ class Resource(ABC):
         rows = [self.new_row(caller, item) for item in given]
         with self._store.write() as conn:
             for row in rows:
-                self._check_quota(conn, row["project_id"])
-                self.create(conn, caller, row)
+                self.add(conn, caller, row)
             shown = self.show_all(conn, self._rows(conn, [row["id"] for row in rows]), caller)
         self._plane.wake()
         answer(resp, {self.plural: shown} if several else {self.singular: shown[0]}, 201)
@@ -147,6 +146,11 @@ class Resource(ABC):
         resp.status = 204
 
     # What resources share.
+
+    def add(self, conn: Connection, caller: Caller, row: Row) -> None:
+        """Create what `new_row` made, if the project may have another. May raise Faults."""
+        self._check_quota(conn, row["project_id"])
+        self.create(conn, caller, row)
 
     def find(self, conn: Connection, caller: Caller, item_id: str) -> Row:
         """A row that the caller may see. Raises Fault 404."""

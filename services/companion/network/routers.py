@@ -2,9 +2,11 @@
 """Routers: they join networks, and say through which network the outside is reached.
 
 Every network with a gateway has a way outside on this host, router or not: what a router adds is
-that its networks reach one another, and what clients expect to see.
+that its networks reach one another, and what clients expect to see. A router that is down takes
+the way outside from networks that have no other.
 """
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -108,7 +110,7 @@ class Routers(Resource):
             if "port_id" in given:
                 port = self._adopt(conn, caller, router, given["port_id"])
             else:
-                port = self._join(conn, caller, router, given["subnet_id"])
+                port = self.join(conn, caller, router, given["subnet_id"])
             shown = _interface(conn, router, port)
         self._plane.wake()
         answer(resp, shown)
@@ -147,7 +149,8 @@ class Routers(Resource):
             info = {"network_id": network["id"], "enable_snat": bool(snat)}
         update_row(conn, self.table, row["id"], {"external_gateway_info": info})
 
-    def _join(self, conn: Connection, caller: Caller, router: Row, subnet_id: str) -> Row:
+    def join(self, conn: Connection, caller: Caller, router: Row, subnet_id: str) -> Row:
+        """The port by which a router is on a subnet from now on. Raises Fault 400, 404, 409."""
         s, n = tables.subnets.c, tables.networks.c
         usable = select(n.id).where(networks.may_use(caller))
         subnet = conn.execute(
@@ -159,6 +162,7 @@ class Routers(Resource):
         if subnet["gateway_ip"] is None:
             words = f"Subnet for router interface must have a gateway IP: {subnet_id}"
             raise Fault(400, words, kind="BadRequest")
+        _refuse_overlap(conn, router, dict(subnet))
         address = [{"subnet_id": subnet["id"], "ip_address": subnet["gateway_ip"]}]
         return self._new_port(conn, router, INTERFACE, subnet["network_id"], address)
 
@@ -180,6 +184,26 @@ class Routers(Resource):
             conn, self.now(), network_id=network_id, project_id=router["project_id"],
             device_id=router["id"], device_owner=owner, ips=ips,
         )  # fmt: skip
+
+
+def _refuse_overlap(conn: Connection, router: Row, wanted: Row) -> None:
+    """A router routes between its subnets: each address of them is in one only."""
+    s, a = tables.subnets.c, tables.port_addresses.c
+    joined = (
+        select(s.id, s.cidr)
+        .join_from(tables.subnets, tables.port_addresses, a.subnet_id == s.id)
+        .join(tables.ports, _p.id == a.port_id)
+        .where(_p.device_id == router["id"], _p.device_owner == INTERFACE, s.id != wanted["id"])
+    )
+    network = ipaddress.ip_network(wanted["cidr"])
+    for other_id, cidr in conn.execute(joined):
+        if network.overlaps(ipaddress.ip_network(cidr)):
+            raise Fault(
+                400,
+                f"Bad router request: Cidr {network} of subnet {wanted['id']} overlaps with cidr "
+                f"{cidr} of subnet {other_id}.",
+                kind="BadRequest",
+            )
 
 
 def service_port(

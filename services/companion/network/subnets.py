@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Subnets: addresses of a network.
 
-All networks of a host share its routing table, so no two IPv4 subnets may overlap, nor may one
-cover what the host itself is connected to. IPv6 subnets are stored and given out, not carried.
+No two subnets of a network may overlap. All networks of a host share its routing table: where they
+are carried, not only stored, no two subnets of any networks may overlap, nor may an IPv4 one cover
+what the host itself is connected to.
 """
 
 import ipaddress
@@ -91,7 +92,9 @@ class Subnets(Resource):
         if owner.project_id != caller.project_id and not caller.is_admin:
             raise Fault(403, "Only the network's project may give it subnets.")
         network = _network_of(row)
-        known = [ipaddress.ip_network(c) for c in conn.scalars(select(tables.subnets.c.cidr))]
+        s = tables.subnets.c
+        near = true() if self._plane.is_one_table else s.network_id == row["network_id"]
+        known = [ipaddress.ip_network(cidr) for cidr in conn.scalars(select(s.cidr).where(near))]
         _refuse_overlap(row["network_id"], network, known)
         if "gateway_ip" not in row:
             row["gateway_ip"] = str(network.network_address + 1)

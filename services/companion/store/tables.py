@@ -260,6 +260,13 @@ routers = Table(
     _list("routes"),
 )  # fmt: skip
 
+# The network that a project got without saying more.
+auto_allocated = Table(
+    "auto_allocated", metadata,
+    Column("project_id", String, primary_key=True), _of("network_id", "networks"),
+    _of("router_id", "routers"),
+)  # fmt: skip
+
 floatingips = Table(
     "floatingips", metadata,
     *_standard(), _of("floating_network_id", "networks"),
@@ -273,4 +280,101 @@ quotas = Table(
     "quotas", metadata,
     Column("project_id", String, primary_key=True), Column("resource", String, primary_key=True),
     Column("limit", Integer, nullable=False),
+)  # fmt: skip
+
+# --- volume ----------------------------------------------------------------------------------
+
+volume_types = Table(
+    "volume_types", metadata,
+    _id(), Column("name", String, nullable=False, unique=True), Column("description", String),
+    _flag("is_public", True), Column("extra_specs", JSON, nullable=False, default=dict),
+    Column("created_at", String, nullable=False), Column("updated_at", String),
+)  # fmt: skip
+
+# Projects that may use a type which is not public.
+volume_type_access = Table(
+    "volume_type_access", metadata,
+    _of("type_id", "volume_types", key=True), Column("project_id", String, primary_key=True),
+)  # fmt: skip
+
+# The type of a project's volumes when a request names none.
+volume_default_types = Table(
+    "volume_default_types", metadata,
+    Column("project_id", String, primary_key=True), _of("type_id", "volume_types"),
+)  # fmt: skip
+
+# Sizes in GiB. `new_size` while it is extended: quota counts the larger.
+volumes = Table(
+    "volumes", metadata,
+    _id(), Column("project_id", String, nullable=False, index=True),
+    Column("user_id", String, nullable=False),
+    Column("name", String), Column("description", String),
+    Column("size", Integer, nullable=False), Column("new_size", Integer),
+    Column("status", String, nullable=False),
+    Column("type_id", String, ForeignKey("volume_types.id"), nullable=False, index=True),
+    _flag("bootable", False), _flag("multiattach", False), Column("readonly", Boolean),
+    Column("availability_zone", String, nullable=False),
+    Column("image_id", String), Column("snapshot_id", String), Column("source_volid", String),
+    Column("migration_status", String),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("image_metadata", JSON, nullable=False, default=dict),
+    Column("created_at", String, nullable=False, index=True), Column("updated_at", String),
+)  # fmt: skip
+
+volume_attachments = Table(
+    "volume_attachments", metadata,
+    _id(), _of("volume_id", "volumes"), Column("project_id", String, nullable=False, index=True),
+    Column("instance_uuid", String, index=True), Column("attached_host", String),
+    Column("mountpoint", String), Column("attach_mode", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("connector", JSON), Column("connection_info", JSON),
+    Column("created_at", String, nullable=False), Column("attached_at", String),
+)  # fmt: skip
+
+volume_snapshots = Table(
+    "volume_snapshots", metadata,
+    _id(), Column("project_id", String, nullable=False, index=True),
+    Column("user_id", String, nullable=False),
+    Column("name", String), Column("description", String), _of("volume_id", "volumes"),
+    Column("size", Integer, nullable=False), Column("status", String, nullable=False),
+    Column("progress", String, nullable=False, default="0%"), _flag("bootable", False),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("image_metadata", JSON, nullable=False, default=dict),
+    Column("created_at", String, nullable=False, index=True), Column("updated_at", String),
+)  # fmt: skip
+
+# The key is never stored: `digest` is its SHA-256.
+volume_transfers = Table(
+    "volume_transfers", metadata,
+    _id(), Column("name", String), _of("volume_id", "volumes"),
+    Column("digest", String, nullable=False),
+    Column("source_project_id", String, nullable=False),
+    Column("destination_project_id", String), _flag("accepted", False),
+    _flag("no_snapshots", False), Column("created_at", String, nullable=False),
+)  # fmt: skip
+
+# `owner` is a project's id, or CLASS for the limits of those without their own.
+volume_quotas = Table(
+    "volume_quotas", metadata,
+    Column("owner", String, primary_key=True), Column("resource", String, primary_key=True),
+    Column("limit", Integer, nullable=False),
+)  # fmt: skip
+
+# What went wrong in the background, for the user.
+volume_messages = Table(
+    "volume_messages", metadata,
+    _id(), Column("project_id", String, nullable=False, index=True),
+    Column("event_id", String, nullable=False), Column("user_message", String, nullable=False),
+    Column("resource_type", String, nullable=False), Column("resource_uuid", String),
+    Column("request_id", String), Column("created_at", String, nullable=False),
+    Column("guaranteed_until", String, nullable=False, index=True),
+)  # fmt: skip
+
+# Work that goes on behind a request, oldest first. `source`: what else the work reads.
+volume_jobs = Table(
+    "volume_jobs", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False), Column("subject", String, nullable=False),
+    Column("source", String), Column("params", JSON, nullable=False, default=dict),
+    Column("request_id", String),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals, and the form each service gives them: clients parse Keystone's, Glance's, Neutron's."""
+"""Refusals, and the form each service gives them: clients parse those of Keystone, Glance, Neutron
+and Cinder.
+"""
 
 import logging
 from typing import Any
@@ -18,6 +20,18 @@ _KINDS = {
     405: "HTTPMethodNotAllowed",
     409: "Conflict",
     413: "RequestTooLarge",
+}
+_VOLUME_KINDS = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    501: "notImplemented",
+    503: "serviceUnavailable",
 }
 
 
@@ -77,6 +91,9 @@ def body_of(path: str, fault: Fault) -> dict[str, Any]:
     if path.startswith("/network"):
         kind = fault.kind or _KINDS.get(fault.status, "HTTPServerError")
         return {"NeutronError": {"type": kind, "message": fault.message, "detail": ""}}
+    if path.startswith("/volume"):
+        kind = _VOLUME_KINDS.get(fault.status, "computeFault")
+        return {kind: {"code": fault.status, "message": fault.message}}
     if path.startswith("/image"):
         return {"message": fault.message, "code": f"{fault.status} {title}", "title": title}
     return {"error": {"code": fault.status, "message": fault.message, "title": title}}

@@ -101,7 +101,7 @@ def flag(value: Any) -> bool:
     """True or false, also as the words that Neutron's clients send."""
     if isinstance(value, bool):
         return value
-    word = value.lower() if isinstance(value, str) else value
+    word = value.lower() if isinstance(value, str) else ""
     if word in _TRUE or value == 1:
         return True
     if word in _FALSE or value == 0:

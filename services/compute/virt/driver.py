@@ -7,15 +7,19 @@ Methods may be called from several threads at once, but never twice at once for 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from common.errors import NotSupported
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics
+from common.objects.guest_place import GuestPlace
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
@@ -40,7 +44,8 @@ def lacks(ability: str) -> NotSupported:
 class Inventory:
     """What a host has. `supported` is (architecture, hypervisor type, vm mode) triples.
 
-    `hypervisor_version` is the number major * 1000000 + minor * 1000 + release.
+    `hypervisor_version` is the number major * 1000000 + minor * 1000 + release. `connector` is
+    how the host reaches volumes, as os-brick describes it.
     """
 
     node: str
@@ -54,6 +59,7 @@ class Inventory:
     cpu_info: dict[str, Any] = field(default_factory=dict)
     traits: tuple[str, ...] = ()
     uptime: str | None = None
+    connector: dict[str, Any] = field(default_factory=dict)
 
 
 class Driver(ABC):
@@ -62,6 +68,8 @@ class Driver(ABC):
     @abstractmethod
     def start(self, power_changed: PowerSink) -> None:
         """Connect, and tell `power_changed` from now on of guests whose power state changes.
+
+        Guests that have arrived alive meanwhile are looked after, as by `welcome`.
 
         Again: not allowed. Raises: HypervisorError when the hypervisor will never answer; one
         that is merely away is waited for by the calls that need it.
@@ -80,9 +88,17 @@ class Driver(ABC):
         """What the host has now. Blocks: for well under a second."""
 
     @abstractmethod
-    def build(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+    def build(
+        self,
+        instance: Instance,
+        checkpoint: Checkpoint = never_cancelled,
+        *,
+        paused: bool = False,
+    ) -> PowerState:
         """Make the instance's disks, config drive and guest, and start it; its power state.
 
+        `paused`: with its CPUs stopped, so that it does nothing until `unpause`. A hypervisor that
+        cannot do that starts it as ever, which its power state shows.
         Again: what is there is kept, what is half made is made anew, a guest that runs goes on.
         Raises: ImageNotFound, ImageUnacceptable, DiskFull, Unavailable (the image service),
         OperationCancelled; then `destroy` removes what was made.
@@ -149,6 +165,15 @@ class Driver(ABC):
         Again: a guest that runs goes on. Raises: DomainNotFound, NotSupported, OperationCancelled.
         """
         raise lacks("suspend guests")
+
+    def revive(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        """Have a guest run again that went down with its host.
+
+        Where somebody saved its memory meanwhile, as libvirt-guests does, it goes on from that.
+        Again: a guest that runs goes on. Raises: DomainNotFound when its disks are gone;
+        OperationCancelled.
+        """
+        return self.power_on(instance, checkpoint)
 
     def rescue(
         self, instance: Instance, image: ImageMeta, checkpoint: Checkpoint = never_cancelled
@@ -220,12 +245,111 @@ class Driver(ABC):
         """
         raise lacks("attach interfaces")
 
-    def detach_interface(self, instance: Instance, vif: VirtualInterface) -> PowerState:
+    def detach_interface(
+        self,
+        instance: Instance,
+        vif: VirtualInterface,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
         """Take the device of a port from the guest; its power state.
 
-        Again: nothing to take away is fine. Raises: DomainNotFound, NotSupported.
+        Again: nothing to take away is fine.
+        Raises: DomainNotFound, NotSupported, OperationCancelled; HypervisorError when the guest
+        does not let go of it.
+        Blocks: until the guest has let go, for the driver's time at most.
         """
         raise lacks("detach interfaces")
+
+    # --- volumes ---
+
+    # `build`, `power_on`, `reboot`, `resume`, `rebuild`, `receive` and `take_back` connect the
+    # volumes among `instance.block_devices` and give the guest them all; `destroy` and `set_aside`
+    # disconnect them.
+
+    def attach_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Connect a volume and give it to the guest, running or not; its power state.
+
+        Again: one that is there is kept.
+        Raises: DomainNotFound, NotSupported, OperationCancelled; then `detach_volume` cleans up.
+        """
+        raise lacks("attach volumes")
+
+    def detach_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Take a volume from the guest and disconnect it; the guest's power state.
+
+        Again: nothing to take away is fine.
+        Raises: DomainNotFound, NotSupported, OperationCancelled; HypervisorError when the guest
+        does not let go of it.
+        Blocks: until the guest has let go, half a minute at most.
+        """
+        raise lacks("detach volumes")
+
+    def swap_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        by: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Copy `disk` to `by`, which the guest uses from then on; disconnect `disk`.
+
+        Again, or where the guest uses `by` all along: only `disk` is disconnected.
+        Raises: DomainNotFound, NotSupported, OperationCancelled (the guest goes on with `disk`).
+        Blocks: for the copy.
+        """
+        raise lacks("swap volumes")
+
+    def extend_volume(self, instance: Instance, disk: BlockDeviceMapping) -> PowerState:
+        """Show the guest that its volume has `disk.size_gib` GiB now. Again: the same.
+
+        Raises: DomainNotFound, NotSupported.
+        """
+        raise lacks("extend volumes")
+
+    def snapshot_volume(
+        self, instance: Instance, disk: BlockDeviceMapping, new_file: str
+    ) -> PowerState:
+        """Have the guest write into `new_file`, beside the volume's file, from now on.
+
+        Again: it does. Raises: DomainNotFound, NotSupported, HypervisorError.
+        """
+        raise lacks("take snapshots of volumes")
+
+    def merge_volume_snapshot(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        delete_info: Mapping[str, Any],
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        """Merge one file of `snapshot_volume` into a neighbour, as the volume service says.
+
+        Again: it is merged. Raises: DomainNotFound, NotSupported, OperationCancelled.
+        Blocks: for the copy.
+        """
+        raise lacks("merge snapshots of volumes")
+
+    def quiesce(self, instance: Instance) -> bool:
+        """Freeze the guest's file systems through its agent; whether one answered.
+
+        Again: they stay frozen. Raises: DomainNotFound; NotSupported, where the image requires a
+        quiet guest and there is none.
+        """
+        return False
+
+    def unquiesce(self, instance: Instance) -> None:
+        """Let the guest's file systems go on. Again: they do. Raises: DomainNotFound."""
+        raise lacks("freeze file systems of guests")
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         """Send the guest a non-maskable interrupt. Again: another one.
@@ -281,15 +405,60 @@ class Driver(ABC):
         """
         raise lacks("move guests")
 
+    def offer_live(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> None:
+        """Let another host see what it needs to take the running guest in, in `prepare_live`.
+
+        Again: anew. Raises: DomainNotFound, NotSupported; HypervisorError when the guest is off.
+        """
+        raise lacks("move running guests")
+
+    def withdraw_live(self, instance: Instance) -> None:
+        """Offer it no more: it stays. Again, or nothing offered: fine."""
+        raise lacks("move running guests")
+
+    def prepare_live(
+        self,
+        instance: Instance,
+        *,
+        from_host: str,
+        block_migration: bool | None,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> LiveTarget:
+        """Make ready for a guest that `from_host` offers; what its way here must know.
+
+        With room for its disks, too, or (`block_migration` None) where they are not shared.
+        `instance.block_devices` are its block devices as this host reaches them.
+
+        Again: what is there is kept.
+        Raises: NotSupported, Invalid (the guest does not fit this host, or its disks the kind of
+        move that was asked for), DiskFull, OperationCancelled; then `discard_live` removes what
+        was made. Blocks: for the download of the image.
+        """
+        raise lacks("move running guests")
+
+    def discard_live(self, instance: Instance) -> None:
+        """Remove what `prepare_live` made, for a guest that has not come. Again: fine.
+
+        A guest that is still on its way stays where it was. Raises: GuestHasArrived: then nothing
+        is removed.
+        """
+        raise lacks("move running guests")
+
     def migrate_live(
         self,
         instance: Instance,
         *,
         to_host: str,
-        block_migration: bool | None,
+        target: LiveTarget,
+        disks_there: Sequence[BlockDeviceMapping] = (),
         checkpoint: Checkpoint = never_cancelled,
     ) -> None:
-        """Move the running guest to `to_host`; with its disks, too, or (None) where they need it.
+        """Move the running guest to `to_host`, where `prepare_live` gave `target`.
+
+        Its files are removed here once it has gone, unless they are shared.
+
+        `disks_there` are its block devices as `to_host` reaches them; this host disconnects its
+        volumes once the guest has gone.
 
         Again: a guest that has gone is gone. Raises: DomainNotFound, NotSupported,
         OperationCancelled (the guest stays). Blocks: until the guest runs there.
@@ -297,7 +466,10 @@ class Driver(ABC):
         raise lacks("move running guests")
 
     def welcome(self, instance: Instance) -> PowerState:
-        """The power state of a guest that has arrived alive. Raises: DomainNotFound."""
+        """Look after a guest that has arrived alive; its power state. Again: the same.
+
+        Raises: DomainNotFound.
+        """
         raise lacks("move running guests")
 
     def live_progress(self, instance_uuid: str) -> MigrationProgress:
@@ -323,9 +495,30 @@ class Driver(ABC):
     def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
         """The end of the guest's serial log; empty while it has none. Raises: DomainNotFound."""
 
+    def console(self, instance_uuid: str, kind: ConsoleKind) -> ConsoleAddress:
+        """Where the guest's screen or serial port listens, as the console daemon reaches it.
+
+        Raises: DomainNotFound; InstanceNotReady, while the guest is off; ConsoleTypeUnavailable,
+        where it has none of the kind; NotSupported, where no guest of the driver has.
+        Blocks: for some milliseconds.
+        """
+        raise lacks(f"show {kind} consoles of guests")
+
     @abstractmethod
     def diagnostics(self, instance_uuid: str) -> Diagnostics:
         """What the hypervisor counts of the guest, which may be off. Raises: DomainNotFound."""
+
+    def place(self, instance_uuid: str) -> GuestPlace:
+        """Where on the host the guest is, which may be off. Raises: DomainNotFound."""
+        return GuestPlace()
+
+    @abstractmethod
+    def cache_image(self, image: ImageMeta, checkpoint: Checkpoint = never_cancelled) -> None:
+        """Fetch an image that guests may be built from soon, where the host keeps images.
+
+        Again: one that is there is kept. Raises: ImageNotFound, ImageUnacceptable, DiskFull,
+        Unavailable, OperationCancelled. Blocks: for the download.
+        """
 
     @abstractmethod
     def clean(self) -> None:

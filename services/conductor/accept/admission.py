@@ -13,17 +13,20 @@ from sqlalchemy.engine import Connection
 
 from common.clock import Clock
 from common.context import RequestContext
-from common.errors import InstanceNotReady
+from common.errors import InstanceNotReady, MayRunElsewhere
 from common.ids import NewUuid
 from common.objects.action import InstanceAction
 from common.objects.instance import Instance
-from common.states import TaskState
+from common.states import PowerState, TaskState
 from services.conductor.accept.checks import check
 from services.conductor.db import actions, instances, journal
 from services.conductor.db.engine import Database
 from services.conductor.db.journal_task import State, Task
 from services.conductor.journal.engine import Engine
 from services.conductor.journal.runner import Runner
+
+# What starts a guest that is off.
+_STARTS = frozenset(("start", "reboot_hard", "rebuild", "rescue"))
 
 # Checks more and prepares rows, in the transaction; what it returns becomes the task's parameters.
 Prepare = Callable[[Connection, Instance], Mapping[str, Any]]
@@ -88,9 +91,8 @@ class Admission:
         """
         with self._database.begin() as conn:
             found = self.find(conn, ctx, instance)
-            check(ctx, found, operation.name)
-            if operation.on_host and found.host is None:
-                raise InstanceNotReady(instance=instance)
+            _check(ctx, found, operation)
+            _check_place(conn, found, operation)
             params = prepare(conn, found)
             # A task may outlive the task_state that it showed: a backup rotates older ones away,
             # and a reset state leaves a task to end where it can. The new one waits for it.
@@ -110,6 +112,21 @@ class Admission:
         launch()
         self.give_up(interrupted)
         return task.uuid
+
+    def look(self, ctx: RequestContext, instance: str, operation: Operation) -> Instance:
+        """The instance as it is now, if `operation` is allowed; it may not be a moment later.
+
+        Raises: InstanceNotFound, InstanceLocked, InstanceInvalidState, InstanceNotReady.
+        """
+        with self._database.read() as conn:
+            found = instances.get(
+                conn,
+                instance,
+                down_after_s=self._down_after_s,
+                project_id=None if ctx.is_admin else ctx.project_id or "",
+            )
+        _check(ctx, found, operation)
+        return found
 
     def find(self, conn: Connection, ctx: RequestContext, instance: str) -> Instance:
         """The instance, locked, where the caller may see it. Raises: InstanceNotFound."""
@@ -200,3 +217,18 @@ class Admission:
                         self._engine.give_up_waiting, overdue, if_undoable=if_undoable
                     )
                 )
+
+
+def _check(ctx: RequestContext, found: Instance, operation: Operation) -> None:
+    check(ctx, found, operation.name)
+    if operation.on_host and found.host is None:
+        raise InstanceNotReady(instance=found.uuid)
+
+
+def _check_place(conn: Connection, found: Instance, operation: Operation) -> None:
+    """Raises: MayRunElsewhere. A guest must not be started where it was while it may run on."""
+    is_off = found.power_state not in (PowerState.RUNNING, PowerState.PAUSED)
+    if operation.name in _STARTS and is_off:
+        hosts = journal.may_have(conn, found.uuid)
+        if hosts:
+            raise MayRunElsewhere(instance=found.uuid, host=", ".join(hosts))

@@ -2,21 +2,34 @@
 """Whether an instance's lock and state allow an operation, as `common.states.ALLOWED` has it."""
 
 from common.context import RequestContext
-from common.errors import InstanceInvalidState, InstanceLocked
+from common.errors import InstanceInvalidState, InstanceLocked, NotForTpm
 from common.objects.instance import Instance
 from common.states import ALLOWED, Allowed
+
+# What leaves behind everything on the host but disks, as clients know it: a TPM cannot follow.
+_NOT_FOR_TPMS = {"shelve": "shelve", "evacuate": "evacuate"}
 
 
 def check(ctx: RequestContext, instance: Instance, operation: str) -> None:
     """Refuse `operation`, a key of ALLOWED, where the instance does not allow it now.
 
-    The lock comes first and does not stop administrators; then vm_state, task_state and whether
-    the instance has ever run. Raises: InstanceLocked, InstanceInvalidState.
+    What its devices forbid comes first, then the lock, which does not stop administrators; then
+    vm_state, task_state and whether the instance has ever run.
+    Raises: NotForTpm, InstanceLocked, InstanceInvalidState.
     """
+    if operation in _NOT_FOR_TPMS and has_tpm(instance):
+        raise NotForTpm(operation=_NOT_FOR_TPMS[operation], instance=instance.uuid)
     allowed = ALLOWED[operation]
     if allowed.lock_checked and instance.locked_by and not ctx.is_admin:
         raise InstanceLocked(instance=instance.uuid)
     check_state(instance, allowed)
+
+
+def has_tpm(instance: Instance) -> bool:
+    """Whether its guest has a virtual TPM, by its flavor or its image."""
+    properties = instance.image.properties if instance.image else {}
+    asked = instance.flavor.extra_specs.get("hw:tpm_version") or properties.get("hw_tpm_version")
+    return bool(asked and asked.strip())
 
 
 def check_state(instance: Instance, allowed: Allowed) -> None:

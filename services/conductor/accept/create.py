@@ -2,6 +2,7 @@
 """Accepting new servers: checked, counted, and written with their boot tasks in one commit."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import exc as sa
@@ -9,16 +10,20 @@ from sqlalchemy.engine import Connection
 
 from common.clock import Clock
 from common.context import RequestContext
-from common.errors import Invalid, KeypairNotFound, ServerGroupNotFound
+from common.errors import Forbidden, Invalid, KeypairNotFound, ServerGroupNotFound
+from common.guest_hardware.demands import check_demands
 from common.ids import NewUuid
 from common.objects.action import InstanceAction
-from common.objects.block_device import BlockDeviceMapping
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.keypair import Keypair
 from common.objects.new_server import CreatedServers, NewServers
+from common.objects.request_spec import Candidate
+from common.objects.scheduler_hints import as_lists
 from common.objects.server_group import ServerGroup
 from common.states import TaskState, VmState
+from services.conductor.accept.destinations import forced_host
+from services.conductor.accept.disks import check_local_disks, disks_of
 from services.conductor.accept.image_fit import check_fit
 from services.conductor.accept.names import hostname_of, nth_name
 from services.conductor.db import actions, flavors, instances, keypairs, server_groups
@@ -31,6 +36,15 @@ from services.conductor.tasks.ground import NETWORKS_KEY, NO_NETWORKS
 from services.conductor.tasks.placing import spec_of
 
 _UNIQUE_VIOLATION = "23505"
+
+
+class _Checked(NamedTuple):
+    """`number`: how many servers fit the quota; `chosen`: the host that they are forced on."""
+
+    flavor: Flavor
+    keypair: Keypair | None
+    number: int
+    chosen: tuple[Candidate, ...]
 
 
 class Create:
@@ -50,8 +64,7 @@ class Create:
 
         Raises: FlavorNotFound, KeypairNotFound, Invalid, ImageUnacceptable, QuotaExceeded.
         """
-        if ctx.project_id is None or ctx.user_id is None:
-            raise Invalid("Servers belong to a project: the token must be scoped to one.")
+        _check_scope(ctx)
         try:
             with self._database.begin() as conn:
                 uuids, launch = self._insert(conn, ctx, request)
@@ -68,12 +81,30 @@ class Create:
             security_groups=request.security_groups,
         )
 
-    def _insert(
-        self, conn: Connection, ctx: RequestContext, request: NewServers
-    ) -> tuple[list[str], Callable[[], None]]:
+    def would_accept(self, ctx: RequestContext, request: NewServers) -> int:
+        """How many servers a call would make now. Raises: as a call."""
+        _check_scope(ctx)
+        with self._database.begin() as conn:
+            return self._checked(conn, ctx, request).number
+
+    def _checked(self, conn: Connection, ctx: RequestContext, request: NewServers) -> "_Checked":
+        """What new servers are made with, once nothing speaks against them."""
         flavor = flavors.get(conn, ctx, request.flavorid)
+        boots_from_volume = any(
+            disk.is_volume and disk.boot_index == 0 for disk in request.block_devices
+        )
+        if not (flavor.root_gib or boots_from_volume or request.zero_disk_allowed):
+            raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
         if request.image is not None:
-            check_fit(request.image, flavor, disk_config=request.disk_config)
+            check_fit(
+                request.image,
+                flavor,
+                disk_config=request.disk_config,
+                boots_from_volume=boots_from_volume,
+            )
+        check_demands(flavor, request.image)
+        check_local_disks(request.block_devices, flavor)
+        chosen = forced_host(conn, request)
         keypair = _keypair(conn, ctx, request.key_name)
         count = self._quota.check_create(
             conn,
@@ -87,6 +118,12 @@ class Create:
         self._quota.check_injected_files(
             conn, ctx.project_id or "", ctx.user_id or "", request.injected_files
         )
+        return _Checked(flavor, keypair, count, chosen)
+
+    def _insert(
+        self, conn: Connection, ctx: RequestContext, request: NewServers
+    ) -> tuple[list[str], Callable[[], None]]:
+        flavor, keypair, count, chosen = self._checked(conn, ctx, request)
         new = [
             self._instance(ctx, request, flavor, keypair, number, count) for number in range(count)
         ]
@@ -97,7 +134,7 @@ class Create:
                 conn, ctx.project_id or "", ctx.user_id or "", len(group.members) + count
             )
             server_groups.join(conn, group, [made.uuid for made in new])
-        tasks = [self._task(conn, ctx, request, instance) for instance in new]
+        tasks = [self._task(ctx, request, instance, chosen) for instance in new]
         actions.add(
             conn, [(_action(ctx, made), task.uuid) for made, task in zip(new, tasks, strict=True)]
         )
@@ -120,6 +157,7 @@ class Create:
         name = nth_name(request.name, number + 1, count)
         hostname = nth_name(request.hostname, number + 1, count) if request.hostname else None
         image = request.image
+        disks = disks_of(request, flavor, number, new_uuid=self._new_uuid)
         properties = image.properties if image else {}
         return Instance(
             uuid=uuid,
@@ -141,11 +179,15 @@ class Create:
             keypair=keypair,
             user_data=request.user_data,
             # The drive is how injected files reach a guest.
-            config_drive=request.config_drive or bool(request.injected_files),
+            config_drive=request.config_drive
+            or bool(request.injected_files)
+            or (image is not None and image.needs_config_drive),
             metadata=request.metadata,
             tags=request.tags,
             system_metadata={} if request.networks else {NETWORKS_KEY: NO_NETWORKS},
-            block_devices=request.block_devices or self._root_disk(request, flavor),
+            block_devices=disks,
+            root_device_name=next((d.device_name for d in disks if d.boot_index == 0), None)
+            or "/dev/vda",
             security_groups=request.security_groups,
             access_ip_v4=request.access_ip_v4,
             access_ip_v6=request.access_ip_v6,
@@ -155,30 +197,30 @@ class Create:
             created_at=self._clock.now(),
         )
 
-    def _root_disk(self, request: NewServers, flavor: Flavor) -> tuple[BlockDeviceMapping, ...]:
-        if request.image is None:
-            return ()
-        return (
-            BlockDeviceMapping(
-                uuid=self._new_uuid(), image_id=request.image.id, size_gib=flavor.root_gib
-            ),
-        )
-
     def _task(
-        self, conn: Connection, ctx: RequestContext, request: NewServers, instance: Instance
+        self,
+        ctx: RequestContext,
+        request: NewServers,
+        instance: Instance,
+        chosen: tuple[Candidate, ...],
     ) -> Task:
-        has_group = "group" in request.scheduler_hints
         spec = spec_of(
             instance,
             requested_host=request.requested_host,
             requested_node=request.requested_node,
-            group=server_groups.spec_for(conn, instance.uuid) if has_group else None,
         )
         params = BootParams(
             spec=spec,
+            chosen=chosen,
+            forced=bool(chosen),
+            hostname=instance.hostname,
             networks=request.networks or (),
             security_groups=request.security_groups,
             injected_files=request.injected_files,
+            volumes=tuple(d.volume_id for d in instance.block_devices if d.volume_id),
+            made_volumes=request.made_volumes[instance.launch_index]
+            if request.made_volumes
+            else (),
         )
         return Task(
             uuid=self._new_uuid(),
@@ -188,6 +230,11 @@ class Create:
             params=msgspec.to_builtins(params),
             secret=request.admin_password,
         )
+
+
+def _check_scope(ctx: RequestContext) -> None:
+    if ctx.project_id is None or ctx.user_id is None:
+        raise Invalid("Servers belong to a project: the token must be scoped to one.")
 
 
 def _keypair(conn: Connection, ctx: RequestContext, name: str | None) -> Keypair | None:
@@ -202,7 +249,7 @@ def _keypair(conn: Connection, ctx: RequestContext, name: str | None) -> Keypair
 
 def _group(conn: Connection, ctx: RequestContext, request: NewServers) -> ServerGroup:
     """The group that is asked for, locked: its members are counted and added to."""
-    (uuid, *others) = request.scheduler_hints["group"] or [""]
+    (uuid, *others) = as_lists(request.scheduler_hints)["group"] or [""]
     if others:
         raise Invalid("A server is in one server group only.")
     try:

@@ -10,10 +10,17 @@ _DISABLED = "disabled"
 _INT_PROPERTY_MOST = 2**31
 
 
-def check_fit(image: ImageMeta, flavor: Flavor, *, disk_config: str | None = None) -> None:
+def check_fit(
+    image: ImageMeta,
+    flavor: Flavor,
+    *,
+    disk_config: str | None = None,
+    boots_from_volume: bool = False,
+) -> None:
     """Refuse an image that cannot be booted with the flavor, or not with AUTO `disk_config`.
 
-    A flavor with a root disk of 0 GiB takes the disk from the image.
+    A flavor with a root disk of 0 GiB takes the disk from the image; for what `boots_from_volume`
+    the flavor's disk does not count.
     Raises: Invalid, ImageUnacceptable.
     """
     if image.status != "active":
@@ -24,7 +31,7 @@ def check_fit(image: ImageMeta, flavor: Flavor, *, disk_config: str | None = Non
         raise Invalid("Flavor's memory is too small for requested image.")
     if image.min_disk > _INT_PROPERTY_MOST:
         raise ImageUnacceptable(image=image.id, reason=f"min_disk is {image.min_disk} GiB")
-    if not flavor.root_gib:
+    if not flavor.root_gib or boots_from_volume:
         return
     have = flavor.root_gib * _GIB
     size = image.virtual_size or image.size or 0

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from common.context import RequestContext, service_context
-from common.errors import PortNotFound
+from common.errors import InterfaceAttachFailed, KilonovaError, PortNotFound
 from common.objects.external_event import ExternalEvent
 from common.objects.instance import Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
@@ -67,6 +67,7 @@ class AcceptInterfaces:
                 project_id=found.project_id,
                 host=found.host or "",
                 zone=found.availability_zone or "",
+                hostname=found.hostname,
             )
             return dict(msgspec.to_builtins(params))
 
@@ -75,10 +76,15 @@ class AcceptInterfaces:
     def attached(self, ctx: RequestContext, instance: str, task: str) -> str | None:
         """The port that the task has attached; None while it runs.
 
-        Raises: TaskNotFound, and what the task failed with.
+        Raises: TaskNotFound; InterfaceAttachFailed (by the host); what the network service said.
         """
-        with self._admission.begin() as conn:
-            results = task_ends.results_of(conn, task, instance=instance)
+        try:
+            with self._admission.begin() as conn:
+                results = task_ends.results_of(conn, task, instance=instance)
+        except KilonovaError as failed:
+            if failed.kind != KilonovaError.kind:
+                raise
+            raise InterfaceAttachFailed(instance=instance) from failed
         if results is None:
             return None
         return msgspec.convert(results["plug"], VirtualInterface).port_id

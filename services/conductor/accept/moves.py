@@ -13,21 +13,35 @@ from common.errors import (
     FlavorNotFound,
     HostDown,
     HostNotFound,
+    HostUnsuited,
+    InstanceInvalidState,
     InstanceNotReady,
     Invalid,
     KilonovaError,
+    NoValidHost,
 )
+from common.guest_hardware.demands import check_demands
 from common.ids import NewUuid
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.migration import Migration, MigrationStatus, MigrationType
+from common.objects.request_spec import Candidate, RequestSpec
 from common.objects.service import Service
 from common.states import PowerState, TaskState, VmState
+from services.conductor import claims
 from services.conductor.accept.admission import Admission, Operation
 from services.conductor.accept.image_fit import check_fit
-from services.conductor.db import flavors, instances, journal, migrations, services
+from services.conductor.db import (
+    compute_nodes,
+    flavors,
+    instances,
+    journal,
+    migrations,
+    services,
+)
 from services.conductor.quota import Quota
 from services.conductor.tasks.evacuate import Evacuate
+from services.conductor.tasks.ground import Hosts
 from services.conductor.tasks.live_migrate import LiveMigrate, LiveMigrateParams
 from services.conductor.tasks.move import (
     ConfirmResize,
@@ -37,7 +51,7 @@ from services.conductor.tasks.move import (
     RevertResize,
     SettleParams,
 )
-from services.conductor.tasks.placing import need_of, ports_of, spec_of, zone_of_host
+from services.conductor.tasks.placing import check_forced, need_of, spec_of, zone_of_host
 
 LOG = logging.getLogger(__name__)
 
@@ -64,6 +78,7 @@ class AcceptMoves:
         self,
         admission: Admission,
         quota: Quota,
+        scheduler: Hosts,
         *,
         clock: Clock,
         new_uuid: NewUuid,
@@ -73,6 +88,7 @@ class AcceptMoves:
     ) -> None:
         self._admission = admission
         self._quota = quota
+        self._scheduler = scheduler
         self._clock = clock
         self._new_uuid = new_uuid
         self._down_after_s = down_after_s
@@ -155,28 +171,73 @@ class AcceptMoves:
         *,
         host: str | None,
         block_migration: bool | None,
+        forced: bool = False,
+        check_first: bool = False,
     ) -> None:
         """Insert a live migration task."""
+        chosen: tuple[Candidate, ...] = ()
+        if check_first:
+            chosen = self._choose_first(ctx, instance, host, forced=forced)
 
         def prepare(conn: Connection, found: Instance) -> dict[str, Any]:
-            if found.power_state not in (PowerState.RUNNING, PowerState.PAUSED):
-                raise Invalid(f"Instance {instance} is not running: migrate it without `live`.")
-            self._check_target(conn, found, host)
+            spec = self._live_spec(conn, found, host)
             migration = self._migration(ctx, found, MigrationType.LIVE, found.flavor)
             migrations.add(conn, migration)
-            excluded = (str(found.host), *_not_back_to(conn, found))
-            spec = spec_of(found, excluded_hosts=excluded, requested_host=host)
-            return msgspec.to_builtins(  # type: ignore[no-any-return]
-                LiveMigrateParams(
-                    spec=spec,
-                    migration=migration.uuid,
-                    source_host=str(found.host),
-                    ports=ports_of(found),
-                    block_migration=block_migration,
-                )
+            params = LiveMigrateParams(
+                spec=spec,
+                migration=migration.uuid,
+                source_host=str(found.host),
+                block_migration=block_migration,
+                chosen=self._insisted(conn, host) if forced else _still_allowed(chosen, spec),
+                forced=forced,
             )
+            return msgspec.to_builtins(params)  # type: ignore[no-any-return]
 
         self._admission.admit(ctx, instance, _LIVE, prepare=prepare)
+
+    def _live_spec(self, conn: Connection, found: Instance, host: str | None) -> RequestSpec:
+        if found.power_state not in (PowerState.RUNNING, PowerState.PAUSED):
+            raise InstanceInvalidState(
+                operation="os-migrateLive",
+                instance=found.uuid,
+                attribute="power_state",
+                state=PowerState(found.power_state).name.lower(),
+            )
+        self._check_target(conn, found, host)
+        source = compute_nodes.on_host(conn, str(found.host), down_after_s=self._down_after_s)
+        return spec_of(
+            found,
+            excluded_hosts=(str(found.host), *_not_back_to(conn, found)),
+            requested_host=host,
+            hypervisor_type=source.report.hypervisor_type,
+            hypervisor_version=source.report.hypervisor_version,
+        )
+
+    def _choose_first(
+        self, ctx: RequestContext, instance: str, host: str | None, *, forced: bool
+    ) -> tuple[Candidate, ...]:
+        """Hosts for a live migration before it is accepted, so that its refusal is an answer.
+
+        Raises: Invalid (no host can take it), and what the acceptance raises.
+        """
+        found = self._admission.look(ctx, instance, _LIVE)
+        with self._admission.begin() as conn:
+            spec = self._live_spec(conn, found, host)
+            if forced:
+                insisted = self._insisted(conn, host)
+                check_forced(conn, spec, insisted[0], down_after_s=self._down_after_s)
+                if not claims.fits(conn, insisted[0], spec.need):
+                    raise HostUnsuited(host=host, reason="it has no room for the flavor")
+                return insisted
+        selection = self._scheduler.select(ctx, spec)
+        if not selection.candidates or not selection.candidates[0]:
+            raise Invalid(str(NoValidHost(reason=selection.reason)))
+        return selection.candidates[0]
+
+    def _insisted(self, conn: Connection, host: str | None) -> tuple[Candidate, ...]:
+        """The one host that somebody insists on, past the scheduler. Raises: HostNotFound."""
+        node = compute_nodes.on_host(conn, str(host), down_after_s=self._down_after_s).report
+        return (Candidate(host_uuid=node.uuid, host=node.host, node=node.node),)
 
     def evacuate(
         self,
@@ -186,6 +247,7 @@ class AcceptMoves:
         host: str | None,
         admin_password: str | None,
         stopped: bool,
+        forced: bool = False,
     ) -> None:
         """Insert an evacuation task."""
 
@@ -203,6 +265,7 @@ class AcceptMoves:
                 found, migration, found.flavor, is_running=is_running,
                 excluded_hosts=(str(found.host), *_not_back_to(conn, found)),
                 requested_host=host,
+                chosen=self._insisted(conn, host) if forced else (),
             )  # fmt: skip
 
         self._admission.admit(ctx, instance, _EVACUATE, prepare=prepare, secret=admin_password)
@@ -228,7 +291,6 @@ class AcceptMoves:
                 project_id=found.project_id,
                 source_host=str(migration.source_host),
                 zone=zone_of_host(conn, str(migration.source_host)),
-                ports=ports_of(found),
             )
             return msgspec.to_builtins(params)  # type: ignore[no-any-return]
 
@@ -241,15 +303,24 @@ class AcceptMoves:
         flavor: Flavor,
         *,
         is_running: bool | None = None,
+        chosen: tuple[Candidate, ...] = (),
         **spec: Any,
     ) -> dict[str, Any]:
+        """`chosen` is a host that somebody insists on."""
         runs = found.vm_state == VmState.ACTIVE if is_running is None else is_running
         params = MoveParams(
-            spec=spec_of(found, need=need_of(flavor), extra_specs=flavor.extra_specs, **spec),
+            spec=spec_of(
+                found,
+                need=need_of(flavor, boots_from_volume=found.is_volume_backed),
+                extra_specs=flavor.extra_specs,
+                flavor_name=flavor.name,
+                **spec,
+            ),
             migration=migration.uuid,
             source_host=str(found.host),
-            ports=ports_of(found),
             is_running=runs,
+            chosen=chosen,
+            forced=bool(chosen),
         )
         return msgspec.to_builtins(params)  # type: ignore[no-any-return]
 
@@ -301,8 +372,15 @@ def _not_back_to(conn: Connection, found: Instance) -> tuple[str, ...]:
     return tuple(journal.owing(conn, found.uuid))
 
 
+def _still_allowed(chosen: tuple[Candidate, ...], spec: RequestSpec) -> tuple[Candidate, ...]:
+    """Hosts that were chosen before, without those that the instance has come to or left since."""
+    return tuple(each for each in chosen if each.host not in spec.excluded_hosts)
+
+
 def _other_flavor(conn: Connection, ctx: RequestContext, found: Instance, flavorid: str) -> Flavor:
-    """Raises: Invalid (no such flavor, the same, or one whose disk does not hold the guest's)."""
+    """Raises: Invalid (no such flavor, the same, or one whose disk does not hold the guest's),
+    ImageUnacceptable.
+    """
     try:
         flavor = flavors.get(conn, ctx, flavorid)
     except FlavorNotFound as unknown:
@@ -320,4 +398,5 @@ def _other_flavor(conn: Connection, ctx: RequestContext, found: Instance, flavor
             check_fit(found.image, flavor)
     if flavor.ephemeral_gib < found.flavor.ephemeral_gib:
         raise Invalid(_SMALLER)
+    check_demands(flavor, found.image)
     return flavor

@@ -4,8 +4,8 @@
 import re
 
 _LONGEST = 63
-_SEPARATORS = re.compile(r"[ _]")
-_FOREIGN = re.compile(r"[^a-z0-9.-]+")
+_SEPARATORS = re.compile(r"[ ._]")
+_FOREIGN = re.compile(r"[^a-z0-9-]+")
 
 
 def nth_name(name: str, number: int, count: int) -> str:
@@ -16,7 +16,8 @@ def nth_name(name: str, number: int, count: int) -> str:
 def hostname_of(name: str, uuid: str) -> str:
     """What a guest may call itself that is named `name`: lower case, no spaces, 63 characters.
 
-    A name of which nothing is left gives `server-<uuid>`.
+    No dots either: `ubuntu-22.04` is no host of a domain `04`, which DNS would refuse. A name of
+    which nothing is left gives `server-<uuid>`.
     """
-    plain = _FOREIGN.sub("", _SEPARATORS.sub("-", name).lower()).strip(".-")
-    return plain[:_LONGEST].rstrip(".-") or f"server-{uuid}"
+    plain = _FOREIGN.sub("", _SEPARATORS.sub("-", name).lower()).strip("-")
+    return plain[:_LONGEST].rstrip("-") or f"server-{uuid}"

@@ -8,15 +8,18 @@ from sqlalchemy.engine import Connection
 
 from common.context import RequestContext
 from common.errors import Invalid, KeypairNotFound
+from common.guest_hardware.demands import check_demands
+from common.objects.block_device import BlockDeviceMapping
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.rebuild import NewContent
 from common.states import TaskState
 from services.conductor.accept.admission import Admission, Operation
 from services.conductor.accept.image_fit import check_fit
-from services.conductor.db import instances, keypairs
+from services.conductor.db import compute_nodes, instances, keypairs
 from services.conductor.quota import Quota
-from services.conductor.tasks.rebuild import Rebuild
+from services.conductor.tasks.ground import Volumes
+from services.conductor.tasks.rebuild import Rebuild, Reimage
 from services.conductor.tasks.rescue import Rescue, Unrescue
 
 _RESCUE = Operation("rescue", Rescue.name, TaskState.RESCUING)
@@ -32,9 +35,10 @@ _CHANGEABLE = frozenset((
 class AcceptRepair:
     """Each raises: InstanceNotFound, InstanceLocked, InstanceInvalidState, InstanceNotReady."""
 
-    def __init__(self, admission: Admission, quota: Quota) -> None:
+    def __init__(self, admission: Admission, quota: Quota, volumes: Volumes) -> None:
         self._admission = admission
         self._quota = quota
+        self._volumes = volumes
 
     def rescue(
         self,
@@ -66,17 +70,26 @@ class AcceptRepair:
     def rebuild(self, ctx: RequestContext, instance: str, content: NewContent) -> None:
         """Write the new image and what changes with it, and insert a rebuild task.
 
-        Raises: Invalid, ImageUnacceptable, QuotaExceeded.
+        Raises: Invalid, ImageUnacceptable, QuotaExceeded, VolumeNotFound, Unavailable.
         """
+        on_volume = None if content.allows_other_image else self._image_on_volume(ctx, instance)
 
         def prepare(conn: Connection, found: Instance) -> dict[str, Any]:
             image = content.image
-            is_other = found.image is None or found.image.id != image.id
+            known = (found.image.id if found.image else "") or on_volume
+            is_other = known != image.id
             if found.is_volume_backed and is_other and not content.allows_other_image:
                 raise Invalid(
                     "Unable to rebuild with a different image for a volume-backed server."
                 )
-            check_fit(image, found.flavor, disk_config=content.changes.get("disk_config"))
+            check_fit(
+                image,
+                found.flavor,
+                disk_config=content.changes.get("disk_config"),
+                boots_from_volume=found.is_volume_backed,
+            )
+            if is_other:
+                check_demands(found.flavor, image)
             changes = self._changes(conn, found, content)
             instances.change(
                 conn,
@@ -86,16 +99,31 @@ class AcceptRepair:
                 kernel_id=image.properties.get("kernel_id", ""),
                 ramdisk_id=image.properties.get("ramdisk_id", ""),
                 progress=0,
+                # The drive is how injected files reach a guest; one that is there stays.
+                config_drive=found.config_drive
+                or bool(content.injected_files)
+                or image.needs_config_drive,
                 **changes,
             )
             return {
                 "vm_state": found.vm_state,
                 "preserve_ephemeral": content.preserve_ephemeral,
                 "injected_files": msgspec.to_builtins(content.injected_files),
+                "reimage": _reimage(conn, found, image) if content.allows_other_image else None,
             }
 
         secret = content.admin_password
         self._admission.admit(ctx, instance, _REBUILD, prepare=prepare, secret=secret)
+
+    def _image_on_volume(self, ctx: RequestContext, instance: str) -> str | None:
+        """From which image the volume was made that an instance boots from, as the volume service
+        says; None where the instance's own row tells its image.
+        """
+        found = self._admission.look(ctx, instance, _REBUILD)
+        root = _root_volume(found)
+        if root is None or (found.image and found.image.id):
+            return None
+        return self._volumes.get(str(root.volume_id)).image_properties.get("image_id")
 
     def _changes(self, conn: Connection, found: Instance, content: NewContent) -> dict[str, Any]:
         """Columns to change, checked. Raises: Invalid, QuotaExceeded."""
@@ -117,6 +145,26 @@ class AcceptRepair:
         elif "key_name" in changes:
             changes["keypair"] = None
         return changes
+
+
+def _reimage(conn: Connection, found: Instance, image: ImageMeta) -> dict[str, Any] | None:
+    """What is to be written into the volume that `found` boots from; None without one."""
+    root = _root_volume(found)
+    if root is None:
+        return None
+    wanted = Reimage(
+        volume_id=str(root.volume_id),
+        device_name=root.device_name or "",
+        image_id=image.id,
+        connector=compute_nodes.connector_of(conn, found.host or ""),
+    )
+    return dict(msgspec.to_builtins(wanted))
+
+
+def _root_volume(found: Instance) -> BlockDeviceMapping | None:
+    """The volume that an instance boots from."""
+    disks = found.block_devices
+    return next((disk for disk in disks if disk.boot_index == 0 and disk.volume_id), None)
 
 
 def _is_stable(image: ImageMeta | None) -> bool:

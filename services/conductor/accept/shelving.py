@@ -15,7 +15,7 @@ from common.objects.unshelving import Unshelving
 from common.states import TaskState, VmState
 from services.conductor.accept.admission import Admission, Operation
 from services.conductor.db import instances, services
-from services.conductor.tasks.placing import ports_of, spec_of
+from services.conductor.tasks.placing import spec_of
 from services.conductor.tasks.shelve import (
     SHELVED_AT_KEY,
     SHELVED_IMAGE_KEY,
@@ -123,7 +123,6 @@ class AcceptShelving:
         return UnshelveParams(
             spec=spec_of(found, availability_zone=zone, requested_host=host),
             image_id=found.system_metadata.get(SHELVED_IMAGE_KEY),
-            ports=ports_of(found),
         )
 
     def _check_place(

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from common.context import RequestContext
-from common.errors import InstanceNotReady, Invalid, NotSupported
+from common.errors import InstanceNotReady, Invalid
 from common.objects.instance import Instance
 from common.states import TaskState
 from services.conductor.accept.admission import Admission, Operation
@@ -39,7 +39,9 @@ class AcceptSnapshots:
         with self._admission.begin() as conn:
             found = self._admission.find(conn, ctx, instance)
             check(ctx, found, operation)
-            _check_disk(found, operation)
+            _check_host(found)
+            if operation == _CREATE_BACKUP.name:
+                _check_disk(found, operation)
             if metadata_items:
                 self._quota.check_metadata(conn, found.project_id, found.user_id, metadata_items)
         return found
@@ -47,6 +49,13 @@ class AcceptSnapshots:
     def create_image(self, ctx: RequestContext, instance: str, image_id: str) -> None:
         """Insert a snapshot task."""
         self._admit(ctx, instance, _CREATE_IMAGE, image_id=image_id)
+
+    def record_image(self, ctx: RequestContext, instance: str) -> None:
+        """Write the action of an image that is there already."""
+        with self._admission.begin() as conn:
+            found = self._admission.find(conn, ctx, instance)
+            check(ctx, found, _CREATE_IMAGE.name)
+            self._admission.record(conn, ctx, instance, action="createImage")
 
     def create_backup(
         self, ctx: RequestContext, instance: str, image_id: str, backup_type: str, rotation: int
@@ -61,19 +70,22 @@ class AcceptSnapshots:
         self, ctx: RequestContext, instance: str, operation: Operation, **params: Any
     ) -> None:
         def prepare(conn: Connection, found: Instance) -> dict[str, Any]:
+            _check_host(found)
             _check_disk(found, operation.name)
             return params
 
         self._admission.admit(ctx, instance, operation, prepare=prepare)
 
 
-def _check_disk(found: Instance, operation: str) -> None:
-    """A local root disk on a host is what a snapshot is taken of."""
+def _check_host(found: Instance) -> None:
     if found.host is None:
         raise InstanceNotReady(instance=found.uuid)
+
+
+def _check_disk(found: Instance, operation: str) -> None:
+    """A root disk on the host is what a host takes a snapshot of."""
     if not found.is_volume_backed:
         return
-    if operation == "create_backup":
+    if operation == _CREATE_BACKUP.name:
         raise Invalid("Backup is not supported for volume-backed instances.")
-    if operation == "create_image":
-        raise NotSupported("Images of servers that boot from a volume cannot be created yet.")
+    raise Invalid("An instance that boots from a volume has no disk on its host to copy.")

@@ -54,6 +54,16 @@ def ids_of(host: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(ids, cast([], ARRAY(Integer)))
 
 
+def metadata_of(host: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The metadata of a host's aggregates, as an expression that is a JSON list or NULL."""
+    return (
+        select(func.jsonb_agg(_a.metadata))
+        .join(aggregate_hosts, _h.aggregate_id == _a.id)
+        .where(_h.host == host)
+        .scalar_subquery()
+    )
+
+
 _MEMBERS = (
     select(func.array_agg(_h.host)).where(_h.aggregate_id == _a.id).scalar_subquery().label("hosts")
 )

@@ -29,8 +29,9 @@ from sqlalchemy.engine import Connection
 
 from common.errors import Conflict, HostNotFound, Invalid
 from common.objects.compute_node import ComputeNode, HostReport
+from common.objects.request_spec import Candidate
 from common.objects.resources import Resources
-from services.conductor.db.aggregates import ids_of, zone_of
+from services.conductor.db.aggregates import ids_of, metadata_of, zone_of
 from services.conductor.db.services import is_up
 from services.conductor.db.tables import compute_nodes, instances, services
 
@@ -50,7 +51,8 @@ _FIELDS: list[ColumnElement[Any]] = [
     _n.disk_claimed_gib, _n.instances, _n.generation, _n.failed_builds, _n.service_id,
     _s.uuid.label("service_uuid"), _s.disabled, _s.disabled_reason, _s.forced_down,
     is_up(_s).label("is_up"), zone_of(_n.host).label("availability_zone"),
-    ids_of(_n.host).label("aggregates"), _n.created_at, _n.updated_at,
+    ids_of(_n.host).label("aggregates"), metadata_of(_n.host).label("aggregate_metadata"),
+    _n.created_at, _n.updated_at,
 ]  # fmt: skip
 _ALL = (
     select(*_FIELDS, func.coalesce(_building.c.building, 0).label("building"))
@@ -71,11 +73,18 @@ _claimed = {"vcpus_claimed": "vcpus", "memory_claimed_mib": "memory_mib",
             "disk_claimed_gib": "disk_gib"}  # fmt: skip
 
 
+def connector_of(conn: Connection, host: str) -> dict[str, Any]:
+    """How a host reaches volumes, as it reported; nothing for a host that is not known."""
+    found = conn.execute(select(_n.report["connector"]).where(_n.host == host)).scalar()
+    return dict(found or {})
+
+
 def _node(row: RowMapping) -> ComputeNode:
     fields = dict(row)
     fields["report"] = _decode_report(fields["report"])
     fields["claimed"] = Resources(**{ours: fields.pop(name) for name, ours in _claimed.items()})
     fields["aggregates"] = tuple(sorted(fields["aggregates"]))
+    fields["aggregate_metadata"] = tuple(fields["aggregate_metadata"] or ())
     return ComputeNode(**fields)
 
 
@@ -119,6 +128,30 @@ def some(conn: Connection, uuids: Sequence[str], *, down_after_s: float) -> list
     wanted = {"uuids": list(uuids), "down_after_s": down_after_s}
     rows = conn.execute(_SOME, wanted).mappings()
     return [_node(row) for row in rows]
+
+
+def on_host(conn: Connection, host: str, *, down_after_s: float) -> ComputeNode:
+    """The compute node of a host, its first one where it has several. Raises: HostNotFound."""
+    query, silence = _ALL.where(_n.host == host).limit(1), {"down_after_s": down_after_s}
+    row = conn.execute(query, silence).mappings().one_or_none()
+    if row is None:
+        raise HostNotFound(host=host)
+    return _node(row)
+
+
+def candidate(
+    conn: Connection, *, host: str | None, node: str | None
+) -> tuple[Candidate, str] | None:
+    """A compute node by its host's name, its own, or both, and the zone that it is in."""
+    query = select(_n.uuid, _n.host, _n.node, zone_of(_n.host).label("zone")).order_by(_n.id)
+    if host is not None:
+        query = query.where(_n.host == host)
+    if node is not None:
+        query = query.where(_n.node == node)
+    row = conn.execute(query.limit(1)).one_or_none()
+    if row is None:
+        return None
+    return Candidate(host_uuid=row.uuid, host=row.host, node=row.node), row.zone
 
 
 def _named(node: str) -> ColumnElement[bool]:

@@ -67,6 +67,7 @@ def list_flavors(
     ctx: RequestContext,
     *,
     is_public: bool | None = True,
+    name: str | None = None,
     min_memory_mib: int = 0,
     min_root_gib: int = 0,
     sort_key: str = "flavorid",
@@ -80,6 +81,8 @@ def list_flavors(
     `is_public` says. Raises: Invalid (unknown marker or sort key).
     """
     query = _WHOLE.where(_f.memory_mib >= min_memory_mib, _f.root_gib >= min_root_gib)
+    if name is not None:
+        query = query.where(_f.name == name)
     if not ctx.is_admin:
         query = query.where(_usable_by(ctx))
     elif is_public:
@@ -181,29 +184,36 @@ def _change(conn: Connection, flavorid: str, **values: Any) -> Flavor:
     return _flavor(row)
 
 
-def access(conn: Connection, flavorid: str) -> list[str]:
-    """Projects with access to a flavor. Raises: FlavorNotFound (also when it is public)."""
+def access(conn: Connection, flavorid: str, *, even_public: bool = False) -> list[str]:
+    """Projects with access to a flavor.
+
+    Raises: FlavorNotFound (when it is public too, unless `even_public`).
+    """
     rows = conn.execute(
         select(_f.is_public, _p.project_id)
         .outerjoin(flavor_projects, _p.flavor_id == _f.id)
         .where(_f.flavorid == flavorid)
         .order_by(_p.project_id)
     ).all()
-    if not rows or rows[0].is_public:
+    if not rows or (rows[0].is_public and not even_public):
         raise FlavorNotFound(
             None if not rows else "Access list not available for public flavors.", flavor=flavorid
         )
     return [row.project_id for row in rows if row.project_id is not None]
 
 
-def grant(conn: Connection, flavorid: str, project_id: str) -> None:
+def grant(conn: Connection, flavorid: str, project_id: str, *, even_public: bool = False) -> None:
     """Give a project access.
 
-    Raises: FlavorNotFound, FlavorAccessExists, Conflict (the flavor is public).
+    Raises: FlavorNotFound, FlavorAccessExists, Conflict (the flavor is public, unless
+    `even_public`).
     """
+    flavor = _kept(conn, flavorid)
+    if flavor.is_public and not even_public:
+        raise Conflict("Can not add access to a public flavor.")
     made = conn.execute(
         insert(flavor_projects)
-        .values(flavor_id=_private_id(conn, flavorid), project_id=project_id)
+        .values(flavor_id=flavor.id, project_id=project_id)
         .on_conflict_do_nothing()
     )
     if not made.rowcount:
@@ -211,26 +221,20 @@ def grant(conn: Connection, flavorid: str, project_id: str) -> None:
 
 
 def revoke(conn: Connection, flavorid: str, project_id: str) -> None:
-    """Take a project's access.
-
-    Raises: FlavorNotFound, FlavorAccessNotFound, Conflict (the flavor is public).
-    """
+    """Take a project's access. Raises: FlavorNotFound, FlavorAccessNotFound."""
+    flavor = _kept(conn, flavorid)
     gone = conn.execute(
-        delete(flavor_projects).where(
-            _p.flavor_id == _private_id(conn, flavorid), _p.project_id == project_id
-        )
+        delete(flavor_projects).where(_p.flavor_id == flavor.id, _p.project_id == project_id)
     )
     if not gone.rowcount:
         raise FlavorAccessNotFound(flavor=flavorid, project=project_id)
 
 
-def _private_id(conn: Connection, flavorid: str) -> int:
+def _kept(conn: Connection, flavorid: str) -> Any:
+    """Number and kind of a flavor, which stays for the transaction. Raises: FlavorNotFound."""
     row = conn.execute(
         select(_f.id, _f.is_public).where(_f.flavorid == flavorid).with_for_update(read=True)
     ).one_or_none()
     if row is None:
         raise FlavorNotFound(flavor=flavorid)
-    if row.is_public:
-        raise Conflict("Can not add access to a public flavor.")
-    number: int = row.id
-    return number
+    return row

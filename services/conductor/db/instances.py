@@ -6,12 +6,15 @@ of them are decoded by one call of msgspec and nothing here lists columns. What 
 instances a list has stands in `server_filters.py`.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
+    Column,
     ColumnElement,
     DateTime,
     Select,
@@ -24,6 +27,8 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    true,
+    union,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -83,9 +88,26 @@ _GET = {
     (True, True): _as_json(_LIVE.with_for_update(of=instances)),
     (False, True): _as_json(_MINE.with_for_update(of=instances)),
 }
-_GET_ANY = _as_json(_BY_UUID)
-_AT_ADDRESS = _as_json(
-    _EVERY.where(_i.vifs.contains(bindparam("vifs", type_=JSONB)), _i.deleted_at.is_(None)).limit(2)
+_GET_ANY = _as_json(_BY_UUID.with_for_update(of=instances))
+_wanted = (
+    func.unnest(cast(bindparam("vifs", type_=ARRAY(Text)), ARRAY(JSONB)))
+    .table_valued(Column("vif", JSONB))
+    .render_derived("wanted")
+)
+_j = instances.alias("of_address")
+# One look into the index for each address: `@> ANY (…)` would compare each row with all of them.
+_OF_GUESTS = _as_json(
+    _EVERY.where(
+        _i.uuid.in_(
+            union(
+                select(func.unnest(bindparam("uuids", type_=ARRAY(Text)))),
+                select(_j.c.uuid).join_from(
+                    _wanted, _j, and_(_j.c.vifs.contains(_wanted.c.vif), _j.c.deleted_at.is_(None))
+                ),
+            )
+        ),
+        _i.deleted_at.is_(None),
+    )
 )
 
 
@@ -112,7 +134,10 @@ def get(
 
 
 def get_even_deleted(conn: Connection, uuid: str, *, down_after_s: float) -> Instance:
-    """An instance whose row is still there. Raises: InstanceNotFound."""
+    """An instance whose row is still there, kept from others' changes until the transaction ends.
+
+    Raises: InstanceNotFound.
+    """
     found = conn.execute(
         _GET_ANY, {"uuid": uuid, "down_after_s": down_after_s}
     ).scalar_one_or_none()
@@ -121,13 +146,14 @@ def get_even_deleted(conn: Connection, uuid: str, *, down_after_s: float) -> Ins
     return _decode_one(found)
 
 
-def at_address(conn: Connection, address: str, *, down_after_s: float) -> Instance:
-    """The instance with a fixed address. Raises: InstanceNotFound (none, or several)."""
-    vifs = [{"fixed_ips": [{"address": address}]}]
-    found = conn.execute(_AT_ADDRESS, {"vifs": vifs, "down_after_s": down_after_s}).scalars().all()
-    if len(found) != 1:
-        raise InstanceNotFound(instance=address)
-    return _decode_one(found[0])
+def of_guests(
+    conn: Connection, uuids: Sequence[str], addresses: Sequence[str], *, down_after_s: float
+) -> list[Instance]:
+    """Those of `uuids`, and those that have one of the fixed `addresses`; each once."""
+    vifs = [json.dumps([{"fixed_ips": [{"address": address}]}]) for address in addresses]
+    values = {"uuids": list(uuids), "vifs": vifs, "down_after_s": down_after_s}
+    rows = conn.execute(_OF_GUESTS, values).scalars().all()
+    return _decode_many("[" + ",".join(rows) + "]")
 
 
 def list_servers(
@@ -239,6 +265,20 @@ def guest_password(conn: Connection, uuid: str) -> str | None:
     return conn.execute(select(_i.guest_password).where(_i.uuid == uuid)).scalar_one_or_none()
 
 
+def guest_passwords(conn: Connection, uuids: Sequence[str]) -> dict[str, str]:
+    """What guests posted, by uuid; those that have not are left out."""
+    has = _i.guest_password.is_not(None)
+    rows = conn.execute(select(_i.uuid, _i.guest_password).where(_i.uuid.in_(uuids), has))
+    return {row.uuid: row.guest_password for row in rows}
+
+
+def with_volume(conn: Connection, volume_id: str) -> list[str]:
+    """Instances that have a volume, oldest first."""
+    has = _i.block_devices.contains([{"volume_id": volume_id}])
+    query = select(_i.uuid).where(has, _i.deleted_at.is_(None)).order_by(_i.id)
+    return list(conn.execute(query).scalars())
+
+
 def names_on(conn: Connection, hosts: Sequence[str]) -> dict[str, list[list[str]]]:
     """For each of `hosts` the (uuid, name) pairs of its instances, oldest first."""
     rows = conn.execute(
@@ -252,11 +292,43 @@ def names_on(conn: Connection, hosts: Sequence[str]) -> dict[str, list[list[str]
     return found
 
 
+def hosts_of(conn: Connection, uuids: Sequence[str], *, project_id: str) -> dict[str, str]:
+    """Where those of `uuids` are that belong to a project and are on a host."""
+    rows = conn.execute(
+        select(_i.uuid, _i.host).where(
+            _i.uuid.in_(uuids),
+            _i.project_id == project_id,
+            _i.host.is_not(None),
+            _i.deleted_at.is_(None),
+        )
+    )
+    return {uuid: str(host) for uuid, host in rows}
+
+
 def count_on(conn: Connection, host: str) -> int:
     """How many instances belong on `host`."""
     return conn.execute(
         select(func.count()).where(_i.host == host, _i.deleted_at.is_(None))
     ).scalar_one()
+
+
+def image_counts(
+    conn: Connection, properties: Sequence[str]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """By host, image property and value: how many instances have it; of all `properties` if ()."""
+    item = func.jsonb_each_text(_i.image["properties"]).table_valued("key", "value", name="item")
+    query = (
+        select(_i.host, item.c.key, item.c.value, func.count())
+        .select_from(instances.join(item, true()))
+        .where(_i.host.is_not(None), _i.deleted_at.is_(None))
+        .group_by(_i.host, item.c.key, item.c.value)
+    )
+    if properties:
+        query = query.where(item.c.key.in_(properties))
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for host, name, value, number in conn.execute(query):
+        found.setdefault(str(host), {}).setdefault(name, {})[value] = number
+    return found
 
 
 def marked_before(

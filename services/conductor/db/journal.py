@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    exists,
     func,
     insert,
     literal_column,
@@ -33,7 +34,7 @@ from common.objects.operation import Operation
 from common.objects.task import StepRecord, TaskRecord
 from services.conductor.db.journal_tables import UNFINISHED, owed_operations, tasks
 from services.conductor.db.journal_task import Move, State, StepEntry, Task
-from services.conductor.db.tables import instance_actions
+from services.conductor.db.tables import instance_actions, services
 
 _t = tasks.c
 _decode = msgspec.json.Decoder(Task).decode
@@ -91,7 +92,9 @@ _SAVE = (
         updated_at=func.clock_timestamp(),
     )
 )
-_SAVE_UNFINISHED = _SAVE.returning(_t.abort_requested, literal_column("false").label("is_awaited"))
+_SAVE_UNFINISHED = _SAVE.returning(
+    _t.abort_requested, literal_column("false").label("is_awaited"), _t.signals
+)
 _finished_action = (
     update(instance_actions)
     .where(instance_actions.c.task_uuid == bindparam("of_uuid"))
@@ -106,6 +109,7 @@ _SAVE_FINISHED = (
         .where(_queue.c.instance_uuid == _t.instance_uuid, _queue.c.state == State.QUEUED)
         .exists()
         .label("is_awaited"),
+        _t.signals,
     )
     .add_cte(_finished_action)
 )
@@ -131,10 +135,13 @@ def add(conn: Connection, new: Iterable[tuple[Task, Move | None]], lease: Lease)
 
 @dataclass(frozen=True)
 class Saved:
-    """What a mover learns by writing: `is_awaited` says that another task waits for this one."""
+    """What a mover learns by writing: `is_awaited` says that another task waits for this one,
+    `is_told` that neighbours have told of something since the task was read.
+    """
 
     abort_requested: bool
     is_awaited: bool
+    is_told: bool
 
 
 def save(conn: Connection, task: Task, move: Move, lease: Lease) -> Saved:
@@ -154,7 +161,7 @@ def save(conn: Connection, task: Task, move: Move, lease: Lease) -> Saved:
     task.version += 1
     for operation in move.owed:
         _owe(conn, operation)
-    return Saved(row.abort_requested, row.is_awaited)
+    return Saved(row.abort_requested, row.is_awaited, row.signals != task.signals)
 
 
 def _values(task: Task, move: Move, lease: Lease) -> dict[str, Any]:
@@ -306,19 +313,32 @@ def to_resend(conn: Connection, *, most: int) -> list[Operation]:
     return [_decode_operation(row) for row in conn.execute(_RESEND, {"most": most}).scalars()]
 
 
-_UNFINISHED = select(_t.uuid, _t.flow, _t.state, _t.operation_id).where(
+_UNFINISHED = select(_t.uuid, _t.flow, _t.state, _t.operation_id, _t.host).where(
     _t.instance_uuid == bindparam("instance"), _t.state.in_(UNFINISHED)
 )
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A task of an instance that has not ended."""
+    """A task of an instance that has not ended; `host` is at work on `operation_id`, if any is."""
 
     uuid: str
     flow: str
     state: str
     operation_id: str | None
+    host: str | None
+
+
+_UNDER_WAY = (
+    select(_t.host, func.count())
+    .where(_t.state == State.WAITING, _t.host.is_not(None))
+    .group_by(_t.host)
+)
+
+
+def under_way(conn: Connection) -> dict[str, int]:
+    """How many operations tasks wait for, by host; hosts with none are left out."""
+    return {str(host): number for host, number in conn.execute(_UNDER_WAY)}
 
 
 def unfinished(conn: Connection, instance_uuid: str) -> list[Unfinished]:
@@ -422,6 +442,24 @@ def owing(conn: Connection, instance_uuid: str) -> list[str]:
     """Hosts that still have to remove what an instance left on them."""
     o = owed_operations.c
     return list(conn.execute(select(o.host).where(o.instance_uuid == instance_uuid)).scalars())
+
+
+def may_have(conn: Connection, instance_uuid: str) -> list[str]:
+    """Hosts that an instance may have reached alive: they were down when they were to say so.
+
+    Without those of which the operator says that they are down, or that are no more.
+    """
+    o, s = owed_operations.c, services.c
+    is_asked = o.operation["method"].as_string() == "discard_live"
+    is_there = exists().where(s.host == o.host, s.binary == "nova-compute", ~s.forced_down)
+    query = select(o.host).where(o.instance_uuid == instance_uuid, is_asked, is_there)
+    return list(conn.execute(query).scalars())
+
+
+def forgive(conn: Connection, instance_uuid: str, host: str) -> None:
+    """What the host owed for the instance is its own business now. Again: nothing."""
+    o = owed_operations.c
+    conn.execute(owed_operations.delete().where(o.instance_uuid == instance_uuid, o.host == host))
 
 
 _PAY = (

@@ -39,6 +39,8 @@ tasks = Table(
     Column("context", JSONB, nullable=False),
     Column("params", JSONB, nullable=False),
     Column("results", JSONB, nullable=False, server_default=text("'{}'")),
+    # What neighbours tell of while it runs: whoever moves the task reads it and never writes it.
+    Column("signals", JSONB, nullable=False, server_default=text("'{}'")),
     # What the task must know and nobody may read: gone when the task ends.
     Column("secret", Text),
     Column("state", Text, nullable=False),

@@ -49,7 +49,8 @@ class StepEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Task(msgspec.Struct, kw_only=True):
     """One run of a flow. Field names are column names of the table `tasks`.
 
-    `results` has what steps gave, by step name, as plain data.
+    `results` has what steps gave, by step name, as plain data; `signals` what neighbours have told
+    of by the time it was read.
     """
 
     uuid: str
@@ -58,6 +59,7 @@ class Task(msgspec.Struct, kw_only=True):
     context: RequestContext
     params: dict[str, Any]
     results: dict[str, Any] = {}
+    signals: dict[str, str] = {}
     secret: str | None = None
     state: State = State.RUNNABLE
     direction: Direction = Direction.FORWARD

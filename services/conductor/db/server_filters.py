@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from common.clock import moment_of
 from common.errors import Invalid
 from common.objects.new_server import ServerFilters
 from common.states import VmState
@@ -120,7 +121,10 @@ def _array(tags: tuple[str, ...]) -> _Any:
 
 
 def _moment(text: str) -> _Any:
-    return cast(literal(text, Text), DateTime(timezone=True))
+    try:
+        return literal(moment_of(text), DateTime(timezone=True))
+    except ValueError as malformed:
+        raise Invalid(f"Invalid time: {text}") from malformed
 
 
 def _expression(word: str) -> _Any:

@@ -4,7 +4,19 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Text, and_, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Select,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
@@ -17,6 +29,10 @@ _g = server_groups.c
 _m = server_group_members.c
 _i = instances.c
 _is_member = and_(_m.instance_uuid == _i.uuid, _i.deleted_at.is_(None))
+# Longer than a scheduler expects what it chose.
+_is_recent = or_(
+    _i.task_state.is_not(None), _i.launched_at > func.now() - literal_column("interval '30 s'")
+)
 _MEMBERS = (
     select(func.array_agg(_i.uuid))
     .select_from(server_group_members.join(instances, _is_member))
@@ -91,32 +107,49 @@ def join(conn: Connection, group: ServerGroup, uuids: Iterable[str]) -> None:
     )
 
 
+_OF_MEMBER = (
+    select(_g.id, _g.uuid, _g.name, _g.policy, _g.max_per_host)
+    .join(server_group_members, _m.group_id == _g.id)
+    .where(_m.instance_uuid == bindparam("instance"))
+)
+_HELD = _OF_MEMBER.with_for_update(of=server_groups)
+
+
 def spec_for(conn: Connection, instance: str) -> GroupSpec | None:
     """The group of an instance with the hosts of the other members; None when it is in none.
 
     Holds the group until the transaction ends: who places a member next sees where this one went.
     """
-    group = conn.execute(
-        select(_g.id, _g.uuid, _g.name, _g.policy, _g.max_per_host)
-        .join(server_group_members, _m.group_id == _g.id)
-        .where(_m.instance_uuid == instance)
-        .with_for_update(of=server_groups)
-    ).one_or_none()
+    return _spec(conn, instance, _HELD)
+
+
+def spec_now(conn: Connection, instance: str) -> GroupSpec | None:
+    """As `spec_for`, but others may place members a moment later."""
+    return _spec(conn, instance, _OF_MEMBER)
+
+
+def _spec(conn: Connection, instance: str, query: Select[Any]) -> GroupSpec | None:
+    group = conn.execute(query, {"instance": instance}).one_or_none()
     if group is None:
         return None
     # A statement of its own: what it counts is as of after the lock.
     hosts = conn.execute(
-        select(_i.host, func.count().label("members"))
+        select(
+            _i.host,
+            func.count().label("members"),
+            func.array_agg(_i.uuid).filter(_is_recent).label("recent"),
+        )
         .join(server_group_members, _is_member)
         .where(_m.group_id == group.id, _i.host.is_not(None), _i.uuid != instance)
         .group_by(_i.host)
-    )
+    ).all()
     return GroupSpec(
         uuid=group.uuid,
         name=group.name,
         policy=group.policy,
         max_per_host=group.max_per_host or 1,
         hosts={row.host: row.members for row in hosts},
+        recent=tuple(uuid for row in hosts for uuid in row.recent or ()),
     )
 
 

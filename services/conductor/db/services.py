@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     column,
     delete,
+    exists,
     func,
     literal_column,
     select,
@@ -34,8 +35,8 @@ from sqlalchemy.engine import Connection
 from common.errors import HostNotFound, ServiceNotFound
 from common.ids import NewUuid
 from common.objects.service import Service
-from services.conductor.db.aggregates import zone_of
-from services.conductor.db.tables import services
+from services.conductor.db.aggregates import DEFAULT_ZONE, ZONE_KEY, zone_of
+from services.conductor.db.tables import aggregate_hosts, aggregates, services
 
 COMPUTE = "nova-compute"
 INTERNAL_ZONE = "internal"
@@ -106,6 +107,35 @@ def get(
     if row is None:
         raise ServiceNotFound(service=uuid)
     return _service(row)
+
+
+_enabled_computes = exists().where(_s.binary == COMPUTE, ~_s.disabled)
+_IN_NAMED_ZONE = select(
+    _enabled_computes.where(
+        _s.host == aggregate_hosts.c.host,
+        aggregate_hosts.c.aggregate_id == aggregates.c.id,
+        aggregates.c.metadata[ZONE_KEY].as_string() == bindparam("zone"),
+    )
+)
+_IN_DEFAULT_ZONE = select(_enabled_computes.where(zone_of(_s.host) == DEFAULT_ZONE))
+
+
+def zone_is_available(conn: Connection, zone: str) -> bool:
+    """Whether an availability zone has a compute service that is enabled."""
+    if zone == DEFAULT_ZONE and conn.execute(_IN_DEFAULT_ZONE).scalar_one():
+        return True
+    return bool(conn.execute(_IN_NAMED_ZONE, {"zone": zone}).scalar_one())
+
+
+def queues_of(conn: Connection, hosts: Sequence[str], *, down_after_s: float) -> dict[str, str]:
+    """The queue that the compute service of each of these hosts listens on, where it is up."""
+    rows = conn.execute(
+        select(_s.host, func.coalesce(func.nullif(_s.rpc_server, ""), _s.host).label("queue"))
+        .where(_s.binary == COMPUTE, _s.host.in_(hosts), is_up(_s))
+        .order_by(_s.id),
+        {"down_after_s": down_after_s},
+    )
+    return {row.host: row.queue for row in rows}
 
 
 def with_id(conn: Connection, service: str, *, down_after_s: float) -> Service:

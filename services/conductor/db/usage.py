@@ -4,14 +4,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, func, or_, select, tuple_
 from sqlalchemy.engine import Connection
 
 from common.errors import Invalid
-from common.objects.usage import ProjectShare, ServerUsage
-from services.conductor.db.tables import instances
+from common.objects.usage import HostUsage, ProjectShare, ServerUsage
+from services.conductor.db.services import COMPUTE
+from services.conductor.db.tables import instances, services
 
 _i = instances.c
+_s = services.c
 _ENDED_AT = func.coalesce(_i.terminated_at, _i.deleted_at)
 _DISK_GIB = _i.flavor["root_gib"].astext.cast(Integer) + func.coalesce(
     _i.flavor["ephemeral_gib"].astext.cast(Integer), 0
@@ -35,7 +37,7 @@ def in_period(
             _DISK_GIB.label("disk_gib"),
             _ENDED_AT.label("ended_at"),
         )
-        .where(_i.launched_at < end, or_(_ENDED_AT.is_(None), start <= _ENDED_AT))
+        .where(*_ran(start, end))
         .order_by(_i.project_id, _i.id)
         .limit(limit)
     )  # fmt: skip
@@ -44,6 +46,27 @@ def in_period(
     if marker is not None:
         query = _behind(conn, query, marker)
     return [_usage(row) for row in conn.execute(query)]
+
+
+def by_host(conn: Connection, *, start: datetime, end: datetime) -> list[HostUsage]:
+    """How many servers ran between `start` and `end`, for every compute host by name."""
+    ran = (
+        select(_i.host, func.count().label("servers"))
+        .where(*_ran(start, end), _i.host.is_not(None))
+        .group_by(_i.host)
+        .subquery("ran")
+    )
+    rows = conn.execute(
+        select(_s.host, func.coalesce(ran.c.servers, 0))
+        .select_from(services.outerjoin(ran, ran.c.host == _s.host))
+        .where(_s.binary == COMPUTE)
+        .order_by(_s.host)
+    )
+    return [HostUsage(host=host, servers=servers) for host, servers in rows]
+
+
+def _ran(start: datetime, end: datetime) -> tuple[ColumnElement[bool], ...]:
+    return _i.launched_at < end, or_(_ENDED_AT.is_(None), start <= _ENDED_AT)
 
 
 def _behind(conn: Connection, query: Select[Any], marker: str) -> Select[Any]:

@@ -13,15 +13,19 @@ from common.rpc.conductor.aggregates import Aggregates
 from services.conductor.db import aggregates, compute_nodes, instances
 from services.conductor.db.engine import Database
 from services.conductor.deltas import Deltas
+from services.conductor.warming import Warming
 
 
 class AggregatesEndpoint(Aggregates):
     """Each change locks the aggregate, then its hosts (by touching them), and looks only then:
     a claim under way on a host waits, or is seen. Schedulers are told after the commit."""
 
-    def __init__(self, database: Database, deltas: Deltas, *, new_uuid: NewUuid) -> None:
+    def __init__(
+        self, database: Database, deltas: Deltas, warming: Warming, *, new_uuid: NewUuid
+    ) -> None:
         self._database = database
         self._deltas = deltas
+        self._warming = warming
         self._new_uuid = new_uuid
 
     def all_of_them(self, ctx: RequestContext) -> list[Aggregate]:
@@ -80,6 +84,10 @@ class AggregatesEndpoint(Aggregates):
     def remove_host(self, ctx: RequestContext, aggregate_id: int, host: str) -> Aggregate:
         """Take a host out. Again: the host is not in it."""
         return self._move(aggregate_id, host, is_added=False)
+
+    def cache_images(self, ctx: RequestContext, aggregate_id: int, image_ids: list[str]) -> None:
+        """Ask its hosts. Again: what they have, they keep."""
+        self._warming.start(ctx, aggregate_id, image_ids)
 
     def _move(self, aggregate_id: int, host: str, *, is_added: bool) -> Aggregate:
         with self._database.begin() as conn:

@@ -22,6 +22,7 @@ class CatalogEndpoint(Catalog):
         ctx: RequestContext,
         *,
         is_public: bool | None = True,
+        name: str | None = None,
         min_memory_mib: int = 0,
         min_root_gib: int = 0,
         sort_key: str = "flavorid",
@@ -33,7 +34,8 @@ class CatalogEndpoint(Catalog):
         with self._database.read() as conn:
             return flavors.list_flavors(
                 conn, ctx,
-                is_public=is_public, min_memory_mib=min_memory_mib, min_root_gib=min_root_gib,
+                is_public=is_public, name=name,
+                min_memory_mib=min_memory_mib, min_root_gib=min_root_gib,
                 sort_key=sort_key, sort_dir=sort_dir, limit=limit, marker=marker,
             )  # fmt: skip
 
@@ -79,12 +81,21 @@ class CatalogEndpoint(Catalog):
             return flavors.access(conn, flavorid)
 
     def change_flavor_access(
-        self, ctx: RequestContext, flavorid: str, *, project_id: str, grant: bool
+        self,
+        ctx: RequestContext,
+        flavorid: str,
+        *,
+        project_id: str,
+        grant: bool,
+        even_public: bool = False,
     ) -> list[str]:
         """Give or take a project's access."""
         with self._database.begin() as conn:
-            (flavors.grant if grant else flavors.revoke)(conn, flavorid, project_id)
-            return flavors.access(conn, flavorid)
+            if grant:
+                flavors.grant(conn, flavorid, project_id, even_public=even_public)
+            else:
+                flavors.revoke(conn, flavorid, project_id)
+            return flavors.access(conn, flavorid, even_public=True)
 
     def keypairs(
         self,

@@ -7,6 +7,9 @@ from common.clock import Clock
 from common.context import RequestContext
 from common.errors import InstanceNotReady
 from common.objects.diagnostics import Diagnostics
+from common.objects.guest_place import GuestPlace
+from common.objects.instance import Instance
+from common.rpc.compute import Compute
 from common.rpc.conductor.guest import Guest
 from common.states import PowerState
 from services.conductor.accept.admission import Admission
@@ -44,14 +47,22 @@ class GuestEndpoint(Guest):
             self._admission.find(conn, ctx, instance)
             instances.forget_guest_password(conn, instance)
 
-    def diagnostics(self, ctx: RequestContext, instance: str) -> Diagnostics:
-        """What the instance's host counts, with what only we know."""
+    def place(self, ctx: RequestContext, instance: str) -> GuestPlace:
+        """What the instance's host says."""
+        found, host, compute = self._on_host(ctx, instance)
+        return compute.place(ctx, host, found.uuid)
+
+    def _on_host(self, ctx: RequestContext, instance: str) -> tuple[Instance, str, Compute]:
         with self._admission.begin() as conn:
             found = self._admission.find(conn, ctx, instance)
             if found.host is None:
                 raise InstanceNotReady(instance=instance)
-            compute = self._computes.on(conn, found.host)
-        counted = compute.diagnostics(ctx, found.host, instance)
+            return found, found.host, self._computes.on(conn, found.host)
+
+    def diagnostics(self, ctx: RequestContext, instance: str) -> Diagnostics:
+        """What the instance's host counts, with what only we know."""
+        found, host, compute = self._on_host(ctx, instance)
+        counted = compute.diagnostics(ctx, host, instance)
         uptime_s = None
         if counted.state is PowerState.RUNNING and found.launched_at is not None:
             uptime_s = int((self._clock.now() - found.launched_at).total_seconds())

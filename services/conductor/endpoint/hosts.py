@@ -16,7 +16,7 @@ from common.objects.daemon_status import DaemonHealth
 from common.objects.service import Service
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.control import Control
-from services.conductor.db import aggregates, compute_nodes, instances, services
+from services.conductor.db import aggregates, compute_nodes, instances, journal, services
 from services.conductor.db.engine import Database
 from services.conductor.db.services import COMPUTE
 from services.conductor.deltas import Deltas
@@ -77,6 +77,18 @@ class HostsEndpoint(Hosts):
     def baseline(self, ctx: RequestContext) -> HostBaseline:
         """Every compute node."""
         return self._deltas.baseline()
+
+    def io_ops(self, ctx: RequestContext) -> dict[str, int]:
+        """What tasks wait for hosts to do."""
+        with self._database.read() as conn:
+            return journal.under_way(conn)
+
+    def image_counts(
+        self, ctx: RequestContext, properties: list[str]
+    ) -> dict[str, dict[str, dict[str, int]]]:
+        """Counted from the instances."""
+        with self._database.read() as conn:
+            return instances.image_counts(conn, properties)
 
     # --- services ---
 

@@ -16,19 +16,14 @@ class MetadataEndpoint(Metadata):
         self._database = database
         self._down_after_s = down_after_s
 
-    def by_instance(self, ctx: RequestContext, instance: str) -> GuestMetadata:
-        """By uuid."""
+    def find(
+        self, ctx: RequestContext, uuids: list[str], addresses: list[str]
+    ) -> list[GuestMetadata]:
+        """By uuid or fixed address, in two statements however many are asked for."""
         with self._database.read() as conn:
-            found = instances.get(conn, instance, down_after_s=self._down_after_s)
-            password = instances.guest_password(conn, found.uuid)
-        return GuestMetadata(instance=found, password=password)
-
-    def by_address(self, ctx: RequestContext, address: str) -> GuestMetadata:
-        """By a fixed address."""
-        with self._database.read() as conn:
-            found = instances.at_address(conn, address, down_after_s=self._down_after_s)
-            password = instances.guest_password(conn, found.uuid)
-        return GuestMetadata(instance=found, password=password)
+            found = instances.of_guests(conn, uuids, addresses, down_after_s=self._down_after_s)
+            passwords = instances.guest_passwords(conn, [each.uuid for each in found])
+        return [GuestMetadata(instance=i, password=passwords.get(i.uuid)) for i in found]
 
     def set_password(self, ctx: RequestContext, instance: str, password: str) -> bool:
         """Keep what the guest posted first. Raises: InstanceNotFound."""

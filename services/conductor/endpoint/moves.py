@@ -68,8 +68,13 @@ class MovesEndpoint(Moves):
         *,
         host: str | None = None,
         block_migration: bool | None = None,
+        forced: bool = False,
+        check_first: bool = False,
     ) -> None:
-        self._accept.live_migrate(ctx, instance, host=host, block_migration=block_migration)
+        self._accept.live_migrate(
+            ctx, instance,
+            host=host, block_migration=block_migration, forced=forced, check_first=check_first,
+        )  # fmt: skip
 
     def evacuate(
         self,
@@ -79,10 +84,12 @@ class MovesEndpoint(Moves):
         host: str | None = None,
         admin_password: str | None = None,
         stopped: bool = False,
+        forced: bool = False,
     ) -> None:
         self._accept.evacuate(
-            ctx, instance, host=host, admin_password=admin_password, stopped=stopped
-        )
+            ctx, instance,
+            host=host, admin_password=admin_password, stopped=stopped, forced=forced,
+        )  # fmt: skip
 
     # --- the record ---
 
@@ -128,14 +135,14 @@ class MovesEndpoint(Moves):
             migration = self._one(conn, instance, migration_id)
             allowed = (MigrationStatus.RUNNING, *(_EARLY if early else ()))
             _check_status(migration, allowed, "abort live migration")
-            host = str(migration.source_host)
-            compute = self._computes.on(conn, host)
+            self._computes.on(conn, str(migration.source_host))  # else nobody can
             self._accept.note(conn, ctx, instance, action="live_migration_cancel")
-            operations = [
-                task.operation_id for task in journal.unfinished(conn, instance)
-                if task.operation_id is not None
-            ]  # fmt: skip
-        for operation in operations:
+            under_way = [
+                (self._computes.on(conn, task.host), task.operation_id, task.host)
+                for task in journal.unfinished(conn, instance)
+                if task.operation_id is not None and task.host is not None
+            ]
+        for compute, operation, host in under_way:
             compute.cancel(ctx, operation, host)
 
     # --- parts ---

@@ -2,12 +2,13 @@
 """The `servers` interface: reads and small changes here, long operations by way of `accept`."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
 
+from common.clock import moment_of
 from common.context import RequestContext
 from common.errors import (
     InstanceNotFound,
@@ -66,6 +67,10 @@ class ServersEndpoint(Servers):
     def create(self, ctx: RequestContext, request: NewServers) -> CreatedServers:
         """Accept new servers."""
         return self._create(ctx, request)
+
+    def would_accept(self, ctx: RequestContext, request: NewServers) -> int:
+        """How many new servers would be accepted now."""
+        return self._create.would_accept(ctx, request)
 
     def delete(self, ctx: RequestContext, instance: str, *, force: bool = False) -> None:
         """Accept a deletion."""
@@ -250,7 +255,6 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_of(text)
     except ValueError as malformed:
         raise Invalid(f"Invalid time: {text}") from malformed
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@
 from datetime import datetime
 
 from common.context import RequestContext
-from common.objects.usage import ProjectShare, ServerUsage
+from common.objects.usage import HostUsage, ProjectShare, ServerUsage
 from common.rpc.conductor.usage import Usage
 from services.conductor.db import usage
 from services.conductor.db.engine import Database
@@ -31,6 +31,11 @@ class UsageEndpoint(Usage):
             return usage.in_period(
                 conn, start=start, end=end, project_id=project_id, limit=limit, marker=marker
             )
+
+    def by_host(self, ctx: RequestContext, *, start: datetime, end: datetime) -> list[HostUsage]:
+        """How many servers ran, for every compute host."""
+        with self._database.read() as conn:
+            return usage.by_host(conn, start=start, end=end)
 
     def on_host(self, ctx: RequestContext, host: str) -> list[ProjectShare]:
         """What servers of `host` may use, a project each."""

@@ -16,7 +16,7 @@ from common.context import RequestContext
 from common.errors import KilonovaError, Unavailable, from_wire
 from common.objects.operation import Operation, OperationReport
 from common.observability import log
-from services.conductor.db import journal
+from services.conductor.db import journal, journal_signals
 from services.conductor.db.engine import Database, sqlstate
 from services.conductor.db.journal import Lease, Overtaken
 from services.conductor.db.journal_task import Direction, Move, State, Task
@@ -152,6 +152,17 @@ class Engine:
             task = journal.promote(conn, instance_uuid, self._lease)
         self._hand_on(task)
 
+    def signal(self, instance_uuid: str, step: str, name: str, value: str) -> None:
+        """A neighbour tells of what the instance's task may wait for, at `step`, now or later.
+
+        The task has it from its next read on; one that pauses there goes on at once. Again: fine.
+        """
+        with self._database.begin() as conn:
+            task = journal_signals.signal(
+                conn, instance_uuid, step=step, name=name, value=value, lease=self._lease
+            )
+        self._hand_on(task)
+
     def resend(self, operation: Operation) -> None:
         """Send an operation (again); a broker that is away is no reason to stop."""
         try:
@@ -211,7 +222,16 @@ class Engine:
                 saved = journal.save(conn, task, move, self._lease)
             task.abort_requested = saved.abort_requested
             move.is_awaited = saved.is_awaited
+            if saved.is_told and move.retry_after_s is not None:
+                self._look_again(conn, task, move)
         return task, move
+
+    def _look_again(self, conn: Connection, task: Task, move: Move) -> None:
+        """Go on at once with a task that was told of something while it looked for it in vain."""
+        woken = journal_signals.wake(conn, task.instance_uuid, task.step or "", self._lease)
+        if woken is not None:
+            task.version, task.signals = woken.version, woken.signals
+            move.retry_after_s = None
 
     def _follow(self, task: Task, move: Move) -> Task | None:
         """What is done after the commit. Dying anywhere in here costs time and nothing else."""

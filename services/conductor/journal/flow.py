@@ -32,7 +32,9 @@ class HostStep:
     host_is_up: bool = True
 
 
-# What a step gives to those behind it: plain data, under the step's name in `task.results`.
+# What a step gives to those behind it: plain data, under the step's name in `task.results`; what
+# its undo gives, under that name behind UNDONE.
+UNDONE = "undo:"
 Result = object
 CommitFn = Callable[[Connection, Task], Result]
 CallFn = Callable[[Task], Result]
@@ -121,6 +123,12 @@ class Flow:
         """The step to go back to and try again from, after `step` failed for good; None: give up.
 
         May note in `task.results` what the next try must know.
+        """
+        return None
+
+    def onward(self, task: Task, step: str, error: KilonovaError) -> str | None:
+        """The step behind the point of no return to go on from, where undoing `step` has shown
+        that what was given up has happened all the same; None: it has not.
         """
         return None
 

@@ -5,6 +5,7 @@ It works within the caller's transaction on a task that nobody else moves, and s
 """
 
 import logging
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +15,18 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from common.clock import Clock
-from common.errors import Internal, KilonovaError, StepTimedOut, Unavailable
+from common.errors import (
+    Internal,
+    KilonovaError,
+    NotReady,
+    NotYet,
+    StepTimedOut,
+    Unavailable,
+)
 from common.objects.operation import Operation
 from services.conductor.db.journal_task import Direction, Move, State, StepEntry, Task
 from services.conductor.journal.flow import (
+    UNDONE,
     Call,
     Commit,
     CommitFn,
@@ -31,6 +40,7 @@ from services.conductor.journal.flow import (
 LOG = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 15.0
+_LONGEST_POLL_S = 2.0
 _UNDO_ATTEMPTS = 4
 
 
@@ -62,12 +72,14 @@ class Outcome:
 class Patience:
     """Seconds for which a step that fails for want of somebody is tried again.
 
-    `undo_s` holds for undos, `beyond_return_s` for steps behind a point of no return.
+    `undo_s` holds for undos, `beyond_return_s` for steps behind a point of no return, `not_ready_s`
+    for what a neighbour is at work on.
     """
 
     forward_s: float = 60.0
     undo_s: float = 60.0
     beyond_return_s: float = 300.0
+    not_ready_s: float = 600.0
     first_pause_s: float = 0.5
 
 
@@ -243,15 +255,25 @@ class Stepper:
                 error = None
             else:
                 move.cancel = operation
-        move.entries.append(self._entry(task, step, error))
+        entry = self._entry(task, step, error)
+        move.entries.append(entry)
         if error is None:
-            if task.direction is Direction.FORWARD and outcome.result is not None:
-                task.results[step.name] = outcome.result
+            if outcome.result is not None:
+                undone = "" if task.direction is Direction.FORWARD else UNDONE
+                task.results[undone + step.name] = outcome.result
             self._next(task)
         elif isinstance(error, _Aborted):
+            task.reason = str(error)
             self._turn_back(task)
+        elif (onward := self._onward(task, step, error)) is not None:
+            LOG.warning("%s goes on at %s after all: %s", task.flow, onward, error)
+            task.direction, task.rewind_to = Direction.FORWARD, None
+            task.step_index = self.flow(task).index_of(onward)
+            task.attempt, task.step_started_at, task.host = 0, None, None
         elif self._retried(task, move, error):
             task.reason = str(error)
+            if isinstance(error, NotReady):  # looking again is nothing to write down
+                move.entries.remove(entry)
         elif task.direction is Direction.UNDO:
             where = f" on {task.host}" if task.host and isinstance(step, OnHost) else ""
             task.results["undo_failed"] = [
@@ -283,22 +305,33 @@ class Stepper:
         if skip_current:
             task.step_index -= 1
 
+    def _onward(self, task: Task, step: Any, error: KilonovaError) -> str | None:
+        # What is to be deleted need not go on anywhere.
+        if task.direction is Direction.FORWARD or task.abort_requested:
+            return None
+        return self.flow(task).onward(task, step.name, error)
+
     def _retried(self, task: Task, move: Move, error: KilonovaError) -> bool:
         """Arrange another attempt where the error and the step's patience allow one."""
         stubborn = task.direction is Direction.UNDO or self.is_beyond_return(task)
         task.attempt += 1
         if isinstance(error, Unavailable):
-            window_s = self._window_s(task)
+            window_s = self._window_s(task, error)
             started_at = task.step_started_at or self._clock.now()
             if (self._clock.now() - started_at).total_seconds() > window_s:
                 return False
         elif not stubborn or task.attempt >= _UNDO_ATTEMPTS:
             return False
-        pause_s = min(self._patience.first_pause_s * 2 ** (task.attempt - 1), _LONGEST_PAUSE_S)
+        longest_s = _LONGEST_POLL_S if isinstance(error, NotReady) else _LONGEST_PAUSE_S
+        pause_s = min(self._patience.first_pause_s * 2 ** min(task.attempt - 1, 10), longest_s)
         move.retry_after_s = pause_s * self._rng.uniform(0.7, 1.3)
         return True
 
-    def _window_s(self, task: Task) -> float:
+    def _window_s(self, task: Task, error: KilonovaError) -> float:
+        if isinstance(error, NotYet):
+            return math.inf
+        if isinstance(error, NotReady):
+            return self._patience.not_ready_s
         if task.direction is Direction.UNDO:
             return self._patience.undo_s
         if self.is_beyond_return(task):

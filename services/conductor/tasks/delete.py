@@ -10,6 +10,7 @@ from services.conductor.db import instances, migrations
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, Flow, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
+from services.conductor.tasks.storage import leaving, note_leaving, release_leaving
 
 # Moves that may have left something on both hosts.
 _UNSETTLED = (
@@ -19,11 +20,11 @@ _UNSETTLED = (
 
 
 class Delete(Flow):
-    """Remove the guest, its ports and its claim.
+    """Remove the guest, its ports and its claim; free its volumes.
 
     (gone)   every step ran; where the host is down, the guest is removed when it comes back
-    ERROR    the host or the network service refused for good: the fault names the step and the
-             host. It may be deleted again
+    ERROR    the host, the network or the volume service refused for good: the fault names the
+             step and the host. It may be deleted again
     """
 
     name = "delete"
@@ -35,6 +36,7 @@ class Delete(Flow):
             OnHost(self.destroy, event="compute_terminate_instance"),
             OnHost(self.destroy_elsewhere),
             Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
+            Call(self.release_volumes, when=leaving),
             Call(self.delete_image, when=lambda task: bool(task.params.get("shelved_image_id"))),
             Commit(self.forget),
         )
@@ -42,6 +44,7 @@ class Delete(Flow):
     def destroy(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host remove guest and disks. Again: nothing left to remove is fine."""
         instance = self._ground.instance(conn, task)
+        note_leaving(task, instance)
         if instance.host is None:
             return None
         return self._ground.order(
@@ -75,6 +78,10 @@ class Delete(Flow):
     def delete_ports(self, task: Task) -> None:
         """Delete the ports that were made, unbind the others. Again: what is gone is fine."""
         self._ground.ports.unplug(task.instance_uuid)
+
+    def release_volumes(self, task: Task) -> None:
+        """Free its volumes, delete those that end with it. Again: what is gone is fine."""
+        release_leaving(self._ground, task)
 
     def delete_image(self, task: Task) -> None:
         """Delete the image that it would have been unshelved from. Again: it is gone."""

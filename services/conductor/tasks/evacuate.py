@@ -13,15 +13,19 @@ from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.move import ColdMove, MoveParams
-from services.conductor.tasks.placing import claimed_by, rebound
+from services.conductor.tasks.placing import claimed_by, has_volumes, rebound
+from services.conductor.tasks.plugging import Plugging, is_held
+from services.conductor.tasks.storage import forget_connections
 
 
-class Evacuate(ColdMove):
+class Evacuate(Plugging, ColdMove):
     """Build an instance on a host that is chosen; what its old host has left is removed there
     when that comes back.
 
     ACTIVE, SHUTOFF   it is there, running or off as was asked for
-    state before      no host has room, or a host refused: all is undone, the action says why
+    state before      no host has room, a host refused, or a port was not plugged: all is undone,
+                      the action says why
+    ERROR             it is there, but its guest, which was held, could not go on
     """
 
     name = "evacuate"
@@ -31,12 +35,15 @@ class Evacuate(ColdMove):
         self.steps = (
             Call(self.choose_host, event="conductor_rebuild_server"),
             Commit(self.claim, undo=self.release),
+            Call(self.connect_volumes, undo=self.connect_back, when=has_volumes),
             Call(self.bind_ports, undo=self.bind_back),
             OnHost(self.build, undo=self.discard, event="compute_rebuild_instance"),
+            Call(self.await_plugged, when=self.is_to_wait),
             OnHost(self.power_off),
             PointOfNoReturn("the guest is there"),
             Commit(self.arrive),
             OnHost(self.clean_up),
+            OnHost(self.go_on),
             Commit(self.settle),
         )
 
@@ -46,14 +53,13 @@ class Evacuate(ColdMove):
         migrations.change(conn, _params(task).migration, status=MigrationStatus.MIGRATING)
         instance = self._ground.instance(conn, task)
         bound = task.result("bind_ports", tuple[VirtualInterface, ...])
-        return self._ground.order(
-            conn, "build",
-            msgspec.structs.replace(
-                instance, vifs=rebound(instance.vifs, bound), admin_password=task.secret
-            ),
-            host=claimed_by(task).candidate.host,
-            deadline_s=self._ground.limits.build_timeout_s,
-        )  # fmt: skip
+        there = msgspec.structs.replace(
+            instance,
+            vifs=rebound(instance.vifs, bound),
+            block_devices=self._disks_there(instance, task),
+            admin_password=task.secret,
+        )
+        return self.order_build(conn, task, there)
 
     def power_off(self, conn: Connection, task: Task) -> HostStep | None:
         """Have it off where it was, or where that was asked for. Again: it stays off."""
@@ -64,6 +70,10 @@ class Evacuate(ColdMove):
             host=claimed_by(task).candidate.host,
             deadline_s=self._ground.limits.operation_timeout_s, grace_s=0,
         )  # fmt: skip
+
+    def go_on(self, conn: Connection, task: Task) -> HostStep | None:
+        """Have the new host let a guest go on that it holds, and that shall run. Again: it does."""
+        return super().go_on(conn, task) if _params(task).is_running else None
 
     def clean_up(self, conn: Connection, task: Task) -> HostStep:
         """Have the old host remove what it has, once it is back. Again: nothing left is fine."""
@@ -84,8 +94,10 @@ class Evacuate(ColdMove):
             host=claimed.candidate.host, node=claimed.candidate.node,
             launched_on=claimed.candidate.host, availability_zone=claimed.zone,
             vifs=rebound(instance.vifs, bound) or instance.vifs,
+            block_devices=self._disks_there(instance, task),
             launched_at=self._ground.clock.now(),
         )  # fmt: skip
+        forget_connections(task, "connect_volumes")
         task.after(lambda: self._ground.hosts_changed(freed))
         return True
 
@@ -103,6 +115,8 @@ class Evacuate(ColdMove):
         """There, once it has arrived, though its old host would not clean up; else ERROR."""
         if "arrive" in task.results:
             self.settle(conn, task)
+            if is_held(task) and _params(task).is_running and not task.abort_requested:
+                self._ground.rest_in_error(conn, task, str(task.reason))
         else:
             super().failed(conn, task)
 

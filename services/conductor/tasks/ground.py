@@ -2,7 +2,7 @@
 """What every flow stands on: the neighbours it calls, its limits, and how it addresses hosts."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,17 +10,21 @@ from sqlalchemy.engine import Connection
 
 from common.clients.session import Refused
 from common.clock import Clock
+from common.context import RequestContext
 from common.ids import NewUuid
 from common.objects.image import ImageMeta
 from common.objects.instance import Fault, Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
+from common.objects.request_spec import RequestSpec, Selection
+from common.objects.volume import Volume, VolumeConnection
 from common.rpc.compute import Compute
-from common.rpc.scheduler import Scheduler
 from services.conductor.db import instances, journal
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import HostStep
 
 LOG = logging.getLogger(__name__)
+
+_LONGEST_GRACE_S = 3600  # whatever an image says: what waits for the host waits as long
 
 # In `system_metadata` of an instance that asked for no network at all.
 NETWORKS_KEY, NO_NETWORKS = "networks", "none"
@@ -38,8 +42,9 @@ class Ports(Protocol):
         zone: str,
         requested: tuple[RequestedNetwork, ...],
         security_groups: tuple[str, ...],
+        hostname: str = "",
     ) -> tuple[VirtualInterface, ...]:
-        """Make or bind ports. Again: the same ports."""
+        """Make or bind ports, named in DNS as the guest is. Again: the same ports."""
 
     def unplug(self, instance: str) -> None:
         """Delete what `plug` made. Again: fine."""
@@ -58,6 +63,7 @@ class Ports(Protocol):
         zone: str,
         wanted: RequestedNetwork,
         key: str,
+        hostname: str = "",
     ) -> VirtualInterface:
         """Make or bind one more port. Again: the same, by `key`."""
 
@@ -70,8 +76,70 @@ class Ports(Protocol):
     def remove_fixed_ip(self, instance: str, address: str) -> None:
         """One address less. Raises: Invalid."""
 
+    def active_ports(self, instance: str) -> Collection[str]:
+        """Ids of the ports that need not be waited for. Raises: Unavailable."""
+
     def group_names(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Names of security groups."""
+
+
+class Volumes(Protocol):
+    """What flows want of the volume service (common/clients/volume.py)."""
+
+    def get(self, volume_id: str) -> Volume:
+        """A volume. Raises: VolumeNotFound."""
+
+    def reserve(self, instance: str, volume_ids: Sequence[str]) -> tuple[VolumeConnection, ...]:
+        """Keep volumes for an instance on no host. Again: the same."""
+
+    def reserve_anew(
+        self, instance: str, volume_ids: Sequence[str]
+    ) -> tuple[VolumeConnection, ...]:
+        """Keep volumes for an instance that has left its host. Again: fine."""
+
+    def connect(
+        self,
+        instance: str,
+        connector: Mapping[str, Any],
+        volumes: Sequence[tuple[str, str]],
+        *,
+        keep: Collection[str] = (),
+    ) -> tuple[VolumeConnection, ...]:
+        """Let a host reach volumes. Again: made anew."""
+
+    def complete(self, attachment_ids: Iterable[str]) -> None:
+        """The guest has the volumes. Again: it has."""
+
+    def release(self, instance: str, volume_ids: Collection[str]) -> None:
+        """Free volumes of the instance. Again: fine."""
+
+    def drop(self, attachment_ids: Iterable[str]) -> None:
+        """End attachments. Again: fine."""
+
+    def begin_detaching(self, volume_id: str) -> None:
+        """A volume is to be detached. Again: it is."""
+
+    def roll_detaching(self, volume_id: str) -> None:
+        """It stays attached. Again: fine."""
+
+    def reimage(self, volume_id: str, image_id: str) -> None:
+        """Write an image's data into a volume."""
+
+    def finish_migration(self, old_id: str, new_id: str, *, failed: bool) -> str:
+        """One volume is used in place of another; the id that stays."""
+
+    def show_snapshot(self, snapshot_id: str, *, status: str, progress: str) -> None:
+        """How an assisted snapshot goes."""
+
+    def delete(self, volume_id: str) -> None:
+        """Delete a volume. Again: fine. Raises: InvalidVolume."""
+
+
+class Hosts(Protocol):
+    """What flows want of the scheduler (services/conductor/choosing.py)."""
+
+    def select(self, ctx: RequestContext, spec: RequestSpec) -> Selection:
+        """Hosts and alternates for each instance of `spec`. Raises: Unavailable."""
 
 
 class Images(Protocol):
@@ -89,7 +157,11 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Times and counts that the operator sets; `down_after_s` of silence a host counts as down."""
+    """Times and counts that the operator sets; `down_after_s` of silence a host counts as down.
+
+    `plugging_timeout_s` is how long guests are held for their ports (0: they are not); whether a
+    boot fails then is `plugging_is_fatal`.
+    """
 
     build_timeout_s: float = 600
     operation_timeout_s: float = 180
@@ -98,25 +170,38 @@ class Limits:
     power_off_grace_s: int = 60
     build_attempts: int = 3
     down_after_s: float = 60
+    plugging_timeout_s: float = 300
+    plugging_is_fatal: bool = True
 
 
 @dataclass(frozen=True)
 class Ground:
     """Neighbours, limits, time and ids. `hosts_changed` tells the schedulers after a commit."""
 
-    scheduler: Scheduler
+    scheduler: Hosts
     ports: Ports
     images: Images
+    volumes: Volumes
     hosts_changed: Callable[[Iterable[str]], None]
     limits: Limits
     clock: Clock
     new_uuid: NewUuid
 
     def instance(self, conn: Connection, task: Task) -> Instance:
-        """The task's instance as it is now."""
+        """The task's instance as it is now, and stays but for what this transaction changes.
+
+        Disks are a list in its row: a request that adds one must not be overwritten.
+        """
         return instances.get_even_deleted(
             conn, task.instance_uuid, down_after_s=self.limits.down_after_s
         )
+
+    def grace_s(self, instance: Instance) -> int:
+        """Seconds that its guest gets to shut down: its image may say, within reason."""
+        wanted = (instance.image.properties if instance.image else {}).get("os_shutdown_timeout")
+        if wanted is None or not wanted.strip().isdecimal():
+            return self.limits.power_off_grace_s
+        return min(int(wanted), _LONGEST_GRACE_S)
 
     def order(
         self,

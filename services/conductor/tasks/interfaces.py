@@ -21,6 +21,7 @@ class AttachParams(Versioned, frozen=True, kw_only=True):
     project_id: str
     host: str
     zone: str
+    hostname: str = ""
 
 
 class InterfaceFlow(PowerFlow):
@@ -62,6 +63,7 @@ class AttachInterface(InterfaceFlow):
             zone=params.zone,
             wanted=params.wanted,
             key=task.uuid,
+            hostname=params.hostname,
         )
 
     def unplug(self, task: Task) -> None:

@@ -8,31 +8,52 @@ Meanwhile the new claim stands under the migration's uuid.
 import msgspec
 from sqlalchemy.engine import Connection
 
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.instance import Instance
 from common.objects.migration import Migration, MigrationStatus
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.objects.versioned import Versioned
+from common.objects.volume import VolumeConnection
 from common.states import PowerState, TaskState, VmState
 from services.conductor import claims
 from services.conductor.db import instances, migrations
 from services.conductor.db.journal_task import Task
-from services.conductor.journal.flow import Call, Commit, Flow, HostStep, OnHost, PointOfNoReturn
+from services.conductor.journal.flow import (
+    UNDONE,
+    Call,
+    Commit,
+    Flow,
+    HostStep,
+    OnHost,
+    PointOfNoReturn,
+)
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.placing import (
     Claimed,
     Placing,
     PlacingParams,
+    bind,
     claimed_by,
+    has_volumes,
+    ports_of,
     rebound,
     zone_of_host,
+)
+from services.conductor.tasks.storage import (
+    Storage,
+    connect_and_complete,
+    connections_of,
+    forget_connections,
+    storage_of,
+    with_connections,
 )
 
 
 class MoveParams(PlacingParams, frozen=True, kw_only=True):
-    """`ports`: of the instance, to be bound to the new host; `is_running`: start it there."""
+    """`is_running`: start it there."""
 
     migration: str
     source_host: str
-    ports: tuple[RequestedNetwork, ...] = ()
     is_running: bool = True
 
 
@@ -50,6 +71,7 @@ class ColdMove(Placing):
             Call(self.choose_host, event="conductor_migrate_server"),
             Commit(self.claim, undo=self.release),
             OnHost(self.set_aside, undo=self.take_back, event="compute_resize_instance"),
+            Call(self.connect_volumes, undo=self.connect_back, when=has_volumes),
             Call(self.bind_ports, undo=self.bind_back),
             OnHost(self.receive, undo=self.discard, event="compute_finish_resize"),
             Commit(self.finish),
@@ -77,7 +99,8 @@ class ColdMove(Placing):
 
     def set_aside(self, conn: Connection, task: Task) -> HostStep:
         """Have the old host switch the guest off and put its disks aside. Again: they are."""
-        params, grace_s = _params(task), self._ground.limits.power_off_grace_s
+        params, instance = _params(task), self._ground.instance(conn, task)
+        grace_s = self._ground.grace_s(instance)
         instances.change(conn, task.instance_uuid, task_state=TaskState.RESIZE_MIGRATING)
         migrations.change(conn, params.migration, status=MigrationStatus.MIGRATING)
         return self._ground.order(
@@ -87,16 +110,23 @@ class ColdMove(Placing):
 
     def take_back(self, conn: Connection, task: Task) -> HostStep:
         """Have the old host use the disks again, as the guest was. Again: it does."""
-        params = _params(task)
+        params, instance = _params(task), self._ground.instance(conn, task)
+        back = connections_of(task, UNDONE + "connect_volumes")
         return self._ground.order(
-            conn, "take_back", self._ground.instance(conn, task), host=params.source_host,
+            conn, "take_back",
+            msgspec.structs.replace(instance, block_devices=with_connections(instance, back)),
+            host=params.source_host,
             deadline_s=self._ground.limits.operation_timeout_s, start=params.is_running,
         )  # fmt: skip
 
-    def bind_ports(self, task: Task) -> list[VirtualInterface]:
-        """Bind the instance's ports to the new host. Again: they are."""
-        claimed = claimed_by(task)
-        return self._bind(task, claimed.candidate.host, claimed.zone)
+    def connect_back(self, task: Task) -> list[VolumeConnection] | None:
+        """Let the old host reach the instance's volumes again. Again: connected anew."""
+        if not has_volumes(task):
+            return None
+        storage = claimed_by(task).storage
+        return connect_and_complete(
+            self._ground, task.instance_uuid, storage.connector_back, storage.volumes
+        )
 
     def bind_back(self, task: Task) -> None:
         """Bind them to the old host again. Again: they are."""
@@ -117,6 +147,7 @@ class ColdMove(Placing):
                 instance,
                 flavor=migrations.get(conn, params.migration).new_flavor,
                 vifs=rebound(instance.vifs, _bound(task)),
+                block_devices=self._disks_there(instance, task),
             ),
             host=claimed_by(task).candidate.host,
             deadline_s=self._ground.limits.build_timeout_s,
@@ -133,6 +164,10 @@ class ColdMove(Placing):
             return None
         return self.destroy(conn, task)
 
+    def _disks_there(self, instance: Instance, task: Task) -> tuple[BlockDeviceMapping, ...]:
+        """The instance's disks as the new host reaches them."""
+        return with_connections(instance, connections_of(task, "connect_volumes"))
+
     def finish(self, conn: Connection, task: Task) -> None:
         """Show it where it is, to be confirmed. Again: cannot be, its commit is also its record."""
         params, claimed = _params(task), claimed_by(task)
@@ -147,11 +182,13 @@ class ColdMove(Placing):
             vm_state=VmState.RESIZED, task_state=None,
             power_state=reported.get("power_state", usual),
             vifs=rebound(instance.vifs, _bound(task)),
+            block_devices=self._disks_there(instance, task),
             launched_at=self._ground.clock.now(),
             **instances.flavor_columns(migration.new_flavor)
             | instances.counted_columns(migration.old_flavor, migration.new_flavor),
         )  # fmt: skip
         migrations.change(conn, params.migration, status=MigrationStatus.FINISHED)
+        forget_connections(task, "connect_volumes")
 
     def undone(self, conn: Connection, task: Task) -> None:
         """The state before, unless a deletion goes on from here."""
@@ -167,23 +204,14 @@ class ColdMove(Placing):
 
     def _give_up(self, conn: Connection, task: Task) -> None:
         migrations.change(conn, _params(task).migration, status=MigrationStatus.ERROR)
-        flavor = self._ground.instance(conn, task).flavor
-        instances.change(conn, task.instance_uuid, **instances.counted_columns(flavor))
-
-    def _bind(self, task: Task, host: str, zone: str) -> list[VirtualInterface]:
-        params = _params(task)
-        if not params.ports:
-            return []
-        return list(
-            self._ground.ports.plug(
-                instance=task.instance_uuid,
-                project_id=params.spec.project_id,
-                host=host,
-                zone=zone,
-                requested=params.ports,
-                security_groups=(),
-            )
-        )
+        instance = self._ground.instance(conn, task)
+        back = connections_of(task, UNDONE + "connect_volumes")
+        instances.change(
+            conn, task.instance_uuid,
+            block_devices=with_connections(instance, back),
+            **instances.counted_columns(instance.flavor),
+        )  # fmt: skip
+        forget_connections(task, "connect_volumes", UNDONE + "connect_volumes")
 
 
 class Resize(ColdMove):
@@ -199,12 +227,18 @@ class Migrate(ColdMove):
 
 
 class SettleParams(Versioned, frozen=True, kw_only=True):
-    """The move to confirm or to revert; `ports` are bound to the old host in its zone again."""
+    """The move to confirm or to revert; ports are bound to the old host in its zone again."""
 
     migration: str
     project_id: str
     source_host: str
     zone: str
+
+
+class Back(Versioned, frozen=True, kw_only=True):
+    """What comes back to the old host with the instance."""
+
+    storage: Storage
     ports: tuple[RequestedNetwork, ...] = ()
 
 
@@ -232,6 +266,11 @@ class Settling(Flow):
     def _give_up(self, conn: Connection, task: Task) -> None:
         params = msgspec.convert(task.params, SettleParams)
         migrations.change(conn, params.migration, status=MigrationStatus.ERROR)
+        back = connections_of(task, "connect_back")
+        if back:
+            disks = with_connections(self._ground.instance(conn, task), back)
+            instances.change(conn, task.instance_uuid, block_devices=disks)
+            forget_connections(task, "connect_back")
 
 
 class ConfirmResize(Settling):
@@ -281,10 +320,25 @@ class RevertResize(Settling):
         super().__init__(ground)
         self.steps = (
             PointOfNoReturn("its owner wants it back"),
+            Commit(self.look_up),
             OnHost(self.discard, event="compute_revert_resize"),
+            Call(self.connect_back, when=lambda task: bool(_back(task).storage.volumes)),
             Call(self.bind_back),
             OnHost(self.take_back, event="compute_finish_revert_resize"),
             Commit(self.settle),
+        )
+
+    def look_up(self, conn: Connection, task: Task) -> Back:
+        """What is to be connected and bound to the old host. Again: the same."""
+        host = msgspec.convert(task.params, SettleParams).source_host
+        instance = self._ground.instance(conn, task)
+        return Back(storage=storage_of(conn, instance, host=host), ports=ports_of(instance))
+
+    def connect_back(self, task: Task) -> list[VolumeConnection]:
+        """Let the old host reach the instance's volumes. Again: connected anew."""
+        storage = _back(task).storage
+        return connect_and_complete(
+            self._ground, task.instance_uuid, storage.connector, storage.volumes
         )
 
     def discard(self, conn: Connection, task: Task) -> HostStep | None:
@@ -303,18 +357,10 @@ class RevertResize(Settling):
     def bind_back(self, task: Task) -> list[VirtualInterface]:
         """Bind the instance's ports to the old host. Again: they are."""
         params = msgspec.convert(task.params, SettleParams)
-        if not params.ports:
-            return []
-        return list(
-            self._ground.ports.plug(
-                instance=task.instance_uuid,
-                project_id=params.project_id,
-                host=params.source_host,
-                zone=params.zone,
-                requested=params.ports,
-                security_groups=(),
-            )
-        )
+        return bind(
+            self._ground, task, params.project_id, params.source_host, params.zone,
+            _back(task).ports,
+        )  # fmt: skip
 
     def take_back(self, conn: Connection, task: Task) -> HostStep:
         """Have the old host use its disks again. Again: it does."""
@@ -325,6 +371,7 @@ class RevertResize(Settling):
             msgspec.structs.replace(
                 instance, flavor=migration.old_flavor,
                 vifs=rebound(instance.vifs, _bound_back(task)) or instance.vifs,
+                block_devices=with_connections(instance, connections_of(task, "connect_back")),
             ),
             host=str(migration.source_host),
             deadline_s=self._ground.limits.operation_timeout_s,
@@ -346,15 +393,21 @@ class RevertResize(Settling):
             vm_state=migration.old_vm_state, task_state=None,
             power_state=reported.get("power_state", usual),
             vifs=rebound(instance.vifs, _bound_back(task)) or instance.vifs,
+            block_devices=with_connections(instance, connections_of(task, "connect_back")),
             launched_at=self._ground.clock.now(),
             **instances.flavor_columns(migration.old_flavor),
         )  # fmt: skip
+        forget_connections(task, "connect_back")
         migrations.change(conn, migration.uuid, status=MigrationStatus.REVERTED)
         task.after(lambda: self._ground.hosts_changed(freed))
 
 
 def _params(task: Task) -> MoveParams:
     return msgspec.convert(task.params, MoveParams)
+
+
+def _back(task: Task) -> Back:
+    return task.result("look_up", Back)
 
 
 def _bound(task: Task) -> tuple[VirtualInterface, ...]:

@@ -11,24 +11,35 @@ from sqlalchemy.engine import Connection
 from common.errors import (
     GroupForbidsHost,
     HostFull,
+    HostUnsuited,
     ImageNotFound,
     ImageUnacceptable,
     KilonovaError,
     NoValidHost,
 )
+from common.objects.compute_node import HostReport
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.network import RequestedNetwork, VirtualInterface
 from common.objects.request_spec import Candidate, RequestSpec, Selection
 from common.objects.resources import Resources
+from common.objects.scheduler_hints import as_lists
 from common.objects.server_group import GroupSpec
 from common.objects.versioned import Versioned
+from common.objects.volume import VolumeConnection
 from services.conductor import claims
-from services.conductor.db import instances, server_groups
+from services.conductor.db import compute_nodes, instances, server_groups
 from services.conductor.db.aggregates import zone_of
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Flow, HostStep
 from services.conductor.tasks.ground import Ground
+from services.conductor.tasks.storage import (
+    Storage,
+    connect_and_complete,
+    connections_of,
+    storage_of,
+    with_connections,
+)
 
 _ZONE = select(zone_of(bindparam("host", type_=Text)))
 _MIB_PER_GIB = 1024
@@ -37,17 +48,27 @@ _LOST_CLAIMS = 20
 
 
 class PlacingParams(Versioned, frozen=True, kw_only=True):
-    """What every placing task has among its parameters."""
+    """What every placing task has among its parameters.
+
+    `chosen`: hosts that were chosen before the task was accepted; with `forced`, the one that
+    somebody insists on, past the scheduler.
+    """
 
     spec: RequestSpec
+    chosen: tuple[Candidate, ...] = ()
+    forced: bool = False
 
 
 class Claimed(Versioned, frozen=True, kw_only=True):
-    """The host that was claimed."""
+    """The host that was claimed, the instance's volumes, which are to be connected to it, and its
+    ports, to be bound there: what it has at that moment, not when the task was accepted.
+    """
 
     candidate: Candidate
     zone: str
     failed_builds: int = 0
+    storage: Storage = Storage()
+    ports: tuple[RequestedNetwork, ...] = ()
 
 
 class Tried(Versioned, frozen=True, kw_only=True):
@@ -66,18 +87,24 @@ def spec_of(instance: Instance, **changes: Any) -> RequestSpec:
     fields: dict[str, Any] = {
         "instance_uuids": (instance.uuid,),
         "project_id": instance.project_id,
-        "need": need_of(instance.flavor),
+        "need": need_of(instance.flavor, boots_from_volume=instance.is_volume_backed),
         "availability_zone": instance.pinned_availability_zone,
         "image_properties": instance.image.properties if instance.image else {},
+        "image_id": instance.image.id if instance.image else None,
         "extra_specs": instance.flavor.extra_specs,
-        "scheduler_hints": instance.scheduler_hints,
+        "flavor_name": instance.flavor.name,
+        "scheduler_hints": as_lists(instance.scheduler_hints),
     }
     return RequestSpec(**fields | changes)
 
 
-def need_of(flavor: Flavor) -> Resources:
-    """What a flavor takes of a host: disks are root, ephemeral, and swap in whole GiB."""
-    disk_gib = flavor.root_gib + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB)
+def need_of(flavor: Flavor, *, boots_from_volume: bool) -> Resources:
+    """What a flavor takes of a host: disks are root, ephemeral, and swap in whole GiB.
+
+    The root disk of what boots from a volume is not the host's.
+    """
+    root_gib = 0 if boots_from_volume else flavor.root_gib
+    disk_gib = root_gib + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB)
     return Resources(vcpus=flavor.vcpus, memory_mib=flavor.memory_mib, disk_gib=disk_gib)
 
 
@@ -100,13 +127,30 @@ class Placing(Flow):
         """Columns to set when the host is given up."""
         return {}
 
+    def _claimed(self, conn: Connection, task: Task, candidate: Candidate, failed: int) -> Claimed:
+        """The claimed host, and what the instance brings there."""
+        instance = self._ground.instance(conn, task)
+        return Claimed(
+            candidate=candidate,
+            zone=zone_of_host(conn, candidate.host),
+            failed_builds=failed,
+            storage=storage_of(conn, instance, host=candidate.host),
+            ports=ports_of(instance),
+        )
+
     # --- steps ---
 
     def choose_host(self, task: Task) -> Selection:
-        """Ask the scheduler for a host and alternates. Again: it may choose others."""
-        spec = _params(task).spec
+        """Ask the scheduler for a host and alternates, unless that was done before.
+
+        Again: it may choose others.
+        """
+        params = _params(task)
+        if params.chosen and (params.forced or not _has_failed(task)):
+            return Selection(candidates=(params.chosen,))
+        spec = params.spec
         excluded = (*spec.excluded_hosts, *(tried.host for tried in _tried(task)))
-        spec = msgspec.structs.replace(spec, excluded_hosts=excluded, group=_group(task))
+        spec = msgspec.structs.replace(spec, excluded_hosts=excluded)
         selection = self._ground.scheduler.select(task.context, spec)
         if not selection.candidates or not selection.candidates[0]:
             raise NoValidHost(reason=selection.reason)
@@ -135,19 +179,37 @@ class Placing(Flow):
         """Claim the first of the chosen hosts that still has room, for `holder` or the instance.
 
         Members of a server group are placed one after the other: its row is locked until the
-        commit. Raises: HostFull; GroupForbidsHost, with what the scheduler did not know yet.
+        commit. Raises: HostFull; GroupForbidsHost, with what the scheduler did not know yet;
+        HostUnsuited (a forced one).
         """
-        spec = _params(task).spec
-        need = spec.need
+        params = _params(task)
+        spec, need = params.spec, params.spec.need
         candidates = task.result("choose_host", Selection).candidates[0]
         if "group" in spec.scheduler_hints:
             candidates = _allowed(server_groups.spec_for(conn, task.instance_uuid), candidates)
+        if params.forced:
+            check_forced(conn, spec, candidates[0], down_after_s=self._ground.limits.down_after_s)
         for candidate in candidates:
             taken = claims.take(conn, holder or task.instance_uuid, candidate, need)
             if taken is not None:
-                zone = zone_of_host(conn, candidate.host)
-                return Claimed(candidate=candidate, zone=zone, failed_builds=taken.failed_builds)
+                return self._claimed(conn, task, candidate, taken.failed_builds)
         raise HostFull(host=", ".join(c.host for c in candidates))
+
+    def connect_volumes(self, task: Task) -> list[VolumeConnection]:
+        """Let the claimed host reach the instance's volumes. Again: they are connected anew."""
+        storage = claimed_by(task).storage
+        return connect_and_complete(
+            self._ground, task.instance_uuid, storage.connector, storage.volumes
+        )
+
+    def bind_ports(self, task: Task) -> list[VirtualInterface]:
+        """Bind the instance's ports to the claimed host. Again: they are."""
+        claimed = claimed_by(task)
+        return self._bind(task, claimed.candidate.host, claimed.zone)
+
+    def _bind(self, task: Task, host: str, zone: str) -> list[VirtualInterface]:
+        ports = claimed_by(task).ports
+        return bind(self._ground, task, _params(task).spec.project_id, host, zone, ports)
 
     def release(self, conn: Connection, task: Task) -> None:
         """Give the room back and leave the host. Again: nothing is left to give."""
@@ -160,10 +222,12 @@ class Placing(Flow):
 
     def destroy(self, conn: Connection, task: Task) -> HostStep:
         """Have the host remove what there may be of the guest. Again: nothing to remove is fine."""
+        instance = self._ground.instance(conn, task)
+        there = with_connections(instance, connections_of(task, "connect_volumes"))
         return self._ground.order(
             conn,
             "destroy",
-            self._ground.instance(conn, task),
+            msgspec.structs.replace(instance, block_devices=there),
             host=claimed_by(task).candidate.host,
             deadline_s=self._ground.limits.operation_timeout_s,
             owable=True,
@@ -179,20 +243,60 @@ class Placing(Flow):
     # --- when a step fails ---
 
     def rewind(self, task: Task, step: str, error: KilonovaError) -> str | None:
-        """Another host may do what one could not; a bad image is bad everywhere."""
+        """Another host may do what one could not; a bad image is bad everywhere.
+
+        Who insists on a host gets no other one.
+        """
+        if _params(task).forced:
+            return None
         if step == "claim" and isinstance(error, HostFull):
-            if isinstance(error, GroupForbidsHost):
-                task.results["group"] = error.details["group"]
             lost = task.results["lost_claims"] = task.results.get("lost_claims", 0) + 1
             return "choose_host" if lost <= _LOST_CLAIMS else None
         if step != "build":
+            task.results["host_failed"] = False
             return None
+        task.results["host_failed"] = not isinstance(error, ImageUnacceptable | ImageNotFound)
+        another = self.try_another(task, error)
+        return another if task.results["host_failed"] else None
+
+    def try_another(self, task: Task, error: KilonovaError) -> str | None:
+        """Note why the claimed host did not do; where to go on, unless enough were tried."""
         tried = Tried(host=claimed_by(task).candidate.host, reason=str(error))
         task.results["tried"] = [*task.results.get("tried", ()), msgspec.to_builtins(tried)]
-        task.results["host_failed"] = not isinstance(error, ImageUnacceptable | ImageNotFound)
-        if not task.results["host_failed"]:
-            return None
         return "choose_host" if len(_tried(task)) < self._ground.limits.build_attempts else None
+
+
+def check_forced(
+    conn: Connection, spec: RequestSpec, candidate: Candidate, *, down_after_s: float
+) -> None:
+    """What the scheduler would have looked at that nobody can do without.
+
+    Raises: HostUnsuited.
+    """
+    nodes = compute_nodes.some(conn, [candidate.host_uuid], down_after_s=down_after_s)
+    reason = None
+    if not nodes or not nodes[0].is_up:
+        reason = "its compute service is unavailable at this time"
+    elif candidate.host in spec.excluded_hosts:
+        reason = "it still has to remove what an earlier move left there"
+    elif spec.hypervisor_type is not None:
+        reason = _unlike(nodes[0].report, spec)
+    if reason is not None:
+        raise HostUnsuited(host=candidate.host, reason=reason)
+
+
+def _unlike(report: HostReport, spec: RequestSpec) -> str | None:
+    if report.hypervisor_type != spec.hypervisor_type:
+        return (
+            f"its hypervisor is {report.hypervisor_type}, and the guest runs on "
+            f"{spec.hypervisor_type}"
+        )
+    if report.hypervisor_version < spec.hypervisor_version:
+        return (
+            f"its hypervisor has the version {report.hypervisor_version}, older than the guest's "
+            f"({spec.hypervisor_version})"
+        )
+    return None
 
 
 def zone_of_host(conn: Connection, host: str) -> str:
@@ -218,9 +322,37 @@ def ports_of(instance: Instance) -> tuple[RequestedNetwork, ...]:
     return tuple(RequestedNetwork(port_id=vif.port_id, tag=vif.tag) for vif in instance.vifs)
 
 
+def bind(
+    ground: Ground,
+    task: Task,
+    project_id: str,
+    host: str,
+    zone: str,
+    ports: tuple[RequestedNetwork, ...],
+) -> list[VirtualInterface]:
+    """Bind ports of the task's instance to a host. Again: they are."""
+    if not ports:
+        return []
+    return list(
+        ground.ports.plug(
+            instance=task.instance_uuid,
+            project_id=project_id,
+            host=host,
+            zone=zone,
+            requested=ports,
+            security_groups=(),
+        )
+    )
+
+
 def claimed_by(task: Task) -> Claimed:
     """What the step `claim` gave."""
     return task.result("claim", Claimed)
+
+
+def has_volumes(task: Task) -> bool:
+    """Whether volumes are to be connected to the claimed host."""
+    return bool(task.results["claim"].get("storage", {}).get("volumes"))
 
 
 def why(task: Task) -> str:
@@ -234,12 +366,6 @@ def why(task: Task) -> str:
     return f"{reason} Tried: " + "; ".join(f"{one.host}: {one.reason}" for one in tried)
 
 
-def _group(task: Task) -> GroupSpec | None:
-    """The server group as a lost claim found it, or as it was when the task was accepted."""
-    found = task.results.get("group")
-    return _params(task).spec.group if found is None else msgspec.convert(found, GroupSpec)
-
-
 def _allowed(group: GroupSpec | None, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     """Those that the group allows now. Raises: GroupForbidsHost (none of them)."""
     if group is None:
@@ -250,9 +376,13 @@ def _allowed(group: GroupSpec | None, candidates: tuple[Candidate, ...]) -> tupl
             name=group.name,
             policy=group.policy,
             host=", ".join(each.host for each in candidates),
-            group=msgspec.to_builtins(group),
         )
     return allowed
+
+
+def _has_failed(task: Task) -> bool:
+    """Whether a host could not be claimed, or not build."""
+    return bool(task.results.get("lost_claims") or _tried(task))
 
 
 def _params(task: Task) -> PlacingParams:

@@ -108,7 +108,7 @@ class Stop(PowerFlow):
 
     def power_off(self, conn: Connection, task: Task) -> HostStep:
         """Have the host stop the guest, cleanly if it follows. Again: a stopped one stays so."""
-        grace_s = self._ground.limits.power_off_grace_s
+        grace_s = self._ground.grace_s(self._ground.instance(conn, task))
         return self._order(conn, task, "power_off", more_s=grace_s, grace_s=grace_s)
 
     def record(self, conn: Connection, task: Task) -> None:
@@ -220,3 +220,40 @@ class Resume(PowerFlow):
     def record(self, conn: Connection, task: Task) -> None:
         """Show it as running. Again: cannot be, its commit is also its record."""
         self._rest(conn, task, "resume", VmState.ACTIVE, PowerState.RUNNING)
+
+
+class Revive(PowerFlow):
+    """Have an instance run again whose guest went down with its host.
+
+    as before   it runs
+    ERROR       the host could not start it: the fault says why
+    """
+
+    name = "revive"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.steps = (
+            OnHost(self.revive, event="compute_start_instance"),
+            Commit(self.record),
+        )
+
+    def revive(self, conn: Connection, task: Task) -> HostStep:
+        """Have the host start the guest, with all others of the host. Again: it goes on."""
+        return self._order(conn, task, "revive", more_s=self._ground.limits.build_timeout_s)
+
+    def record(self, conn: Connection, task: Task) -> None:
+        """Show what it is now. Again: cannot be, its commit is also its record."""
+        reported = task.results.get("revive") or {}
+        instances.change(
+            conn,
+            task.instance_uuid,
+            task_state=None,
+            power_state=reported.get("power_state", PowerState.RUNNING),
+        )
+
+    def undone(self, conn: Connection, task: Task) -> None:
+        """It does not run, though it should; a deletion goes on from here."""
+        if not task.abort_requested:
+            message = f"The guest does not run since its host has booted: {task.reason}"
+            self._ground.rest_in_error(conn, task, message)

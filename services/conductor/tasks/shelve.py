@@ -3,6 +3,7 @@
 
 from sqlalchemy.engine import Connection
 
+from common.objects.volume import VolumeConnection
 from common.states import PowerState, TaskState, VmState
 from services.conductor import claims
 from services.conductor.db import instances
@@ -10,6 +11,13 @@ from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.snapshot import ImageFlow
+from services.conductor.tasks.storage import (
+    connections_of,
+    leaving,
+    note_leaving,
+    reserve_leaving,
+    with_connections,
+)
 
 # In `system_metadata` of a shelved instance: since when, and the image that it comes back from.
 SHELVED_AT_KEY, SHELVED_IMAGE_KEY = "shelved_at", "shelved_image_id"
@@ -28,16 +36,24 @@ class Offloading(ImageFlow):
         """Have the host remove guest and disks. Again: nothing left to remove is fine."""
         if not task.params["offload"]:
             return None
+        note_leaving(task, self._ground.instance(conn, task))
         return self._order(conn, task, "destroy", owable=True)
+
+    def keep_volumes(self, task: Task) -> list[VolumeConnection]:
+        """Keep its volumes for it, connected to no host. Again: fine."""
+        return reserve_leaving(self._ground, task)
 
     def offload(self, conn: Connection, task: Task) -> None:
         """Give the room back and leave the host. Again: cannot be, its commit is its record."""
         if not task.params["offload"]:
             return
         freed = claims.release(conn, task.instance_uuid)
+        kept = connections_of(task, "keep_volumes")
+        disks = with_connections(self._ground.instance(conn, task), kept)
         instances.change(
             conn,
             task.instance_uuid,
+            block_devices=disks,
             vm_state=VmState.SHELVED_OFFLOADED,
             task_state=None,
             power_state=PowerState.SHUTDOWN,
@@ -75,6 +91,7 @@ class Shelve(Offloading):
             PointOfNoReturn("the image has what the root disk had"),
             Commit(self.record),
             OnHost(self.destroy, event="compute_shelve_offload_instance"),
+            Call(self.keep_volumes, when=leaving),
             Commit(self.offload),
         )
 
@@ -85,7 +102,7 @@ class Shelve(Offloading):
 
     def power_off(self, conn: Connection, task: Task) -> HostStep:
         """Have the host stop the guest, cleanly if it follows. Again: a stopped one stays so."""
-        grace_s = self._ground.limits.power_off_grace_s
+        grace_s = self._ground.grace_s(self._ground.instance(conn, task))
         return self._order(conn, task, "power_off", more_s=grace_s, grace_s=grace_s)
 
     def power_on(self, conn: Connection, task: Task) -> HostStep | None:
@@ -161,5 +178,6 @@ class ShelveOffload(Offloading):
         self.steps = (
             PointOfNoReturn("its image has what its root disk had"),
             OnHost(self.destroy, event="compute_shelve_offload_instance"),
+            Call(self.keep_volumes, when=leaving),
             Commit(self.offload),
         )

@@ -33,9 +33,10 @@ class SoftDelete(PowerFlow):
 
     def power_off(self, conn: Connection, task: Task) -> HostStep | None:
         """Have the host stop the guest. Again: a stopped one stays so."""
-        if self._ground.instance(conn, task).host is None:
+        instance = self._ground.instance(conn, task)
+        if instance.host is None:
             return None
-        grace_s = self._ground.limits.power_off_grace_s
+        grace_s = self._ground.grace_s(instance)
         order = self._order(conn, task, "power_off", more_s=grace_s, grace_s=grace_s)
         return order if order.host_is_up else None
 

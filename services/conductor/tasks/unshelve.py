@@ -7,38 +7,47 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from common.objects.image import ImageMeta
-from common.objects.network import RequestedNetwork, VirtualInterface
+from common.objects.network import VirtualInterface
+from common.objects.volume import VolumeConnection
 from common.states import PowerState, TaskState, VmState
 from services.conductor.db import instances
 from services.conductor.db.journal_task import Task
-from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
+from services.conductor.journal.flow import (
+    UNDONE,
+    Call,
+    Commit,
+    HostStep,
+    OnHost,
+    PointOfNoReturn,
+)
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.placing import (
-    Placing,
     PlacingParams,
     claimed_by,
+    has_volumes,
     rebound,
     why,
 )
+from services.conductor.tasks.plugging import Plugging, is_held, power_state_of
 from services.conductor.tasks.power import PowerFlow
 from services.conductor.tasks.shelve import SHELVED_AT_KEY, SHELVED_IMAGE_KEY
+from services.conductor.tasks.storage import connections_of, forget_connections, with_connections
 
 
 class UnshelveParams(PlacingParams, frozen=True, kw_only=True):
-    """`image_id`: what the root disk is made from (None: it boots from a volume); `ports`: of the
-    instance, to be bound to the new host.
-    """
+    """`image_id`: what the root disk is made from (None: it boots from a volume)."""
 
     image_id: str | None = None
-    ports: tuple[RequestedNetwork, ...] = ()
 
 
-class Unshelve(Placing):
+class Unshelve(Plugging):
     """Bring an instance that is on no host back onto one.
 
     ACTIVE             it runs, its image is deleted
-    SHELVED_OFFLOADED  no host has room, or as many failed as are tried: all is undone, the image is
-                       kept, the action's message says why and names the hosts
+    SHELVED_OFFLOADED  no host has room, as many failed as are tried, or a port was not plugged: all
+                       is undone, the image is kept, the action's message says why and names the
+                       hosts
+    ERROR              its guest, which was held, could not go on: the fault says so
     """
 
     name = "unshelve"
@@ -49,10 +58,13 @@ class Unshelve(Placing):
             Call(self.look_up_image, when=_has_image),
             Call(self.choose_host, event="conductor_unshelve_instance"),
             Commit(self.claim, undo=self.release),
-            Call(self.bind_ports, when=lambda task: bool(_params(task).ports)),
-            Commit(self.record_ports),
+            Call(self.bind_ports, when=_has_ports),
+            Call(self.connect_volumes, undo=self.keep_volumes, when=has_volumes),
+            Commit(self.record_devices),
             OnHost(self.build, undo=self.destroy, event="compute_unshelve_instance"),
-            PointOfNoReturn("the guest runs"),
+            Call(self.await_plugged, when=self.is_to_wait),
+            PointOfNoReturn("the guest is there"),
+            OnHost(self.go_on),
             Commit(self.activate),
             Call(self.delete_image, when=_has_image),
         )
@@ -69,27 +81,28 @@ class Unshelve(Placing):
         """What the image is. Again: the same. Raises: ImageNotFound (its owner deleted it)."""
         return self._ground.images.get(str(_params(task).image_id))
 
-    def bind_ports(self, task: Task) -> list[VirtualInterface]:
-        """Bind the instance's ports to the host. Again: they are; another host rebinds them."""
-        params, claimed = _params(task), claimed_by(task)
-        return list(
-            self._ground.ports.plug(
-                instance=task.instance_uuid,
-                project_id=params.spec.project_id,
-                host=claimed.candidate.host,
-                zone=claimed.zone,
-                requested=params.ports,
-                security_groups=(),
-            )
-        )
+    def keep_volumes(self, task: Task) -> list[VolumeConnection] | None:
+        """Keep the volumes for it, connected to no host. Again: fine."""
+        if not has_volumes(task):
+            return None
+        ids = [volume_id for volume_id, _ in claimed_by(task).storage.volumes]
+        return list(self._ground.volumes.reserve_anew(task.instance_uuid, ids))
 
-    def record_ports(self, conn: Connection, task: Task) -> None:
-        """Write down how they are bound. Again: cannot be, its commit is also its record."""
-        if not _params(task).ports:
-            return
-        before = self._ground.instance(conn, task).vifs
-        bound = task.result("bind_ports", tuple[VirtualInterface, ...])
-        instances.change(conn, task.instance_uuid, vifs=rebound(before, bound))
+    def record_devices(self, conn: Connection, task: Task) -> None:
+        """Write down how ports and volumes are bound.
+
+        Again: cannot be, its commit is also its record.
+        """
+        before, changes = self._ground.instance(conn, task), dict[str, Any]()
+        if _has_ports(task):
+            bound = task.result("bind_ports", tuple[VirtualInterface, ...])
+            changes["vifs"] = rebound(before.vifs, bound)
+        if has_volumes(task):
+            connections = connections_of(task, "connect_volumes")
+            changes["block_devices"] = with_connections(before, connections)
+            forget_connections(task, "connect_volumes")
+        if changes:
+            instances.change(conn, task.instance_uuid, **changes)
 
     def build(self, conn: Connection, task: Task) -> HostStep:
         """Have the host make disks from the image, and the guest. Again: what is there is kept."""
@@ -97,19 +110,12 @@ class Unshelve(Placing):
         if _has_image(task):
             image = task.result("look_up_image", ImageMeta)
             instance = msgspec.structs.replace(instance, image=image)
-        return self._ground.order(
-            conn,
-            "build",
-            instance,
-            host=claimed_by(task).candidate.host,
-            deadline_s=self._ground.limits.build_timeout_s,
-        )
+        return self.order_build(conn, task, instance)
 
     def activate(self, conn: Connection, task: Task) -> bool:
         """Show it as running. Again: cannot be, its commit is also its record."""
         self.praise(conn, task)
-        built = task.results.get("build") or {}
-        _show_unshelved(self._ground, conn, task, built.get("power_state", PowerState.RUNNING))
+        _show_unshelved(self._ground, conn, task, power_state_of(task))
         return True
 
     def delete_image(self, task: Task) -> None:
@@ -119,12 +125,23 @@ class Unshelve(Placing):
     def undone(self, conn: Connection, task: Task) -> None:
         """SHELVED_OFFLOADED, unless a deletion goes on from here."""
         task.reason = why(task)
-        if not task.abort_requested:
-            instances.change(conn, task.instance_uuid, task_state=None)
+        kept = connections_of(task, UNDONE + "connect_volumes")
+        changes: dict[str, Any] = {} if task.abort_requested else {"task_state": None}
+        if kept:
+            changes["block_devices"] = with_connections(self._ground.instance(conn, task), kept)
+        if changes:
+            instances.change(conn, task.instance_uuid, **changes)
 
     def failed(self, conn: Connection, task: Task) -> None:
-        """As `undone`; behind `activate` the instance may be busy with something else by now."""
-        if "activate" not in task.results:
+        """As `undone`, but for a guest that is there; behind `activate` the instance may be busy
+        with something else by now.
+        """
+        if "activate" in task.results:
+            return
+        if is_held(task) and self._ground.instance(conn, task).host is not None:
+            if not task.abort_requested:
+                self._ground.rest_in_error(conn, task, str(task.reason))
+        else:
             self.undone(conn, task)
 
 
@@ -177,6 +194,10 @@ def _show_unshelved(ground: Ground, conn: Connection, task: Task, power_state: i
         launched_at=ground.clock.now(),
         system_metadata={k: v for k, v in system_metadata.items() if k not in marks},
     )
+
+
+def _has_ports(task: Task) -> bool:
+    return bool(task.results["claim"].get("ports"))
 
 
 def _has_image(task: Task) -> bool:

@@ -4,6 +4,34 @@
 Importing the package registers every filter; `registry.filters_named` finds them.
 """
 
-from services.scheduler.filters import capacity, group, image, named, state, zone
+from services.scheduler.filters import (
+    aggregates,
+    capabilities,
+    capacity,
+    group,
+    hints,
+    hypervisor,
+    image,
+    isolated,
+    load,
+    named,
+    query,
+    state,
+    zone,
+)
 
-__all__ = ["capacity", "group", "image", "named", "state", "zone"]
+__all__ = [
+    "aggregates",
+    "capabilities",
+    "capacity",
+    "group",
+    "hints",
+    "hypervisor",
+    "image",
+    "isolated",
+    "load",
+    "named",
+    "query",
+    "state",
+    "zone",
+]

@@ -28,17 +28,16 @@ def _without_members(
 @host_filter("ServerGroupAntiAffinityFilter", turned_away=_used_by_members)
 def apart(hosts: HostColumns, spec: RequestSpec) -> Mask:
     """Hosts with fewer other members than the group allows on one."""
-    return _allowed(hosts, spec, ANTI_AFFINITY)
+    group = spec.group
+    if group is None or group.policy != ANTI_AFFINITY:
+        return np.ones(len(hosts), np.bool_)
+    return np.less(hosts.figures(group.hosts), group.max_per_host)
 
 
 @host_filter("ServerGroupAffinityFilter", turned_away=_without_members)
 def together(hosts: HostColumns, spec: RequestSpec) -> Mask:
     """The host of the other members; any while there are none."""
-    return _allowed(hosts, spec, AFFINITY)
-
-
-def _allowed(hosts: HostColumns, spec: RequestSpec, policy: str) -> Mask:
     group = spec.group
-    if group is None or group.policy != policy:
+    if group is None or group.policy != AFFINITY or not group.hosts:
         return np.ones(len(hosts), np.bool_)
-    return np.fromiter((group.allows(name.host) for name in hosts.names), np.bool_, len(hosts))
+    return hosts.named(group.hosts)

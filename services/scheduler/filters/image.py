@@ -12,7 +12,8 @@ import numpy as np
 
 from common.objects.request_spec import RequestSpec
 from services.scheduler.filters.registry import TurnedAway, host_filter
-from services.scheduler.host_table import HostColumns, Hypervisor, Mask
+from services.scheduler.host_table import HostColumns, Mask
+from services.scheduler.kinds import Hypervisor
 
 # property -> (its older spelling, other spellings of values)
 _ARCHITECTURE = (
@@ -56,12 +57,9 @@ def can_run_the_image(hosts: HostColumns, spec: RequestSpec) -> Mask:
     versions = _first(spec.image_properties, _VERSION)
     if versions is None and not any(wanted):
         return np.ones(len(hosts), np.bool_)
-    answers = [
-        _supports(hypervisor, wanted) and version_matches(hypervisor.version, versions)
-        for hypervisor in hosts.hypervisors
-    ]
-    accepted: Mask = np.array(answers, np.bool_)[hosts.hypervisor]
-    return accepted
+    return hosts.by_hypervisor(
+        lambda each: _supports(each, wanted) and version_matches(each.version, versions)
+    )
 
 
 def _first(properties: Mapping[str, str], spellings: Sequence[str]) -> str | None:

@@ -13,9 +13,10 @@ def is_requested(hosts: HostColumns, spec: RequestSpec) -> Mask:
     """The host, the node or both that were asked for; every host when none was."""
     accepted = np.ones(len(hosts), np.bool_)
     if spec.requested_host is not None:
-        accepted &= _mask(hosts, [name.host == spec.requested_host for name in hosts.names])
+        accepted &= hosts.named([spec.requested_host])
     if spec.requested_node is not None:
-        accepted &= _mask(hosts, [name.node == spec.requested_node for name in hosts.names])
+        nodes = (name.node == spec.requested_node for name in hosts.names)
+        accepted &= np.fromiter(nodes, np.bool_, len(hosts))
     return accepted
 
 
@@ -26,9 +27,4 @@ def not_excluded(hosts: HostColumns, spec: RequestSpec) -> Mask:
     """Hosts that these instances neither leave nor have failed on."""
     if not spec.excluded_hosts:
         return np.ones(len(hosts), np.bool_)
-    excluded = frozenset(spec.excluded_hosts)
-    return _mask(hosts, [name.host not in excluded for name in hosts.names])
-
-
-def _mask(hosts: HostColumns, answers: list[bool]) -> Mask:
-    return np.fromiter(answers, np.bool_, len(hosts))
+    return ~hosts.named(spec.excluded_hosts)

@@ -5,6 +5,7 @@ A filter is a pure function of (hosts, spec) to a mask of the hosts it accepts. 
 words why it turned hosts away: one text, or a function where the reasons differ by host.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from common.errors import Invalid
 from common.objects.request_spec import RequestSpec
 from services.scheduler.host_table import HostColumns, Mask
+from services.scheduler.settings import Settings
 
 
 class TurnedAway(NamedTuple):
@@ -34,7 +36,10 @@ class Filter:
     explains: Explains
 
 
-_FILTERS: dict[str, Filter] = {}
+TunedAccepts = Callable[[HostColumns, RequestSpec, Settings], Mask]
+TunedExplains = Callable[[HostColumns, RequestSpec, Mask, Settings], Sequence[TurnedAway]]
+
+_FILTERS: dict[str, Callable[[Settings], Filter]] = {}
 
 
 def host_filter(name: str, *, turned_away: str | Explains) -> Callable[[Accepts], Accepts]:
@@ -42,22 +47,52 @@ def host_filter(name: str, *, turned_away: str | Explains) -> Callable[[Accepts]
 
     def register(accepts: Accepts) -> Accepts:
         explains = _always(turned_away) if isinstance(turned_away, str) else turned_away
-        _FILTERS[name] = Filter(name, accepts, explains)
+        _FILTERS[name] = lambda settings: Filter(name, accepts, explains)
         return accepts
 
     return register
+
+
+def tuned_filter(
+    name: str, *, turned_away: str | TunedExplains
+) -> Callable[[TunedAccepts], TunedAccepts]:
+    """Make a function the filter `name` that is given the operator's settings, too."""
+
+    def register(accepts: TunedAccepts) -> TunedAccepts:
+        def make(settings: Settings) -> Filter:
+            if isinstance(turned_away, str):
+                explains = _always(turned_away)
+            else:
+                explains = functools.partial(_with_settings, turned_away, settings)
+            return Filter(name, lambda hosts, spec: accepts(hosts, spec, settings), explains)
+
+        _FILTERS[name] = make
+        return accepts
+
+    return register
+
+
+def _with_settings(
+    explains: TunedExplains,
+    settings: Settings,
+    hosts: HostColumns,
+    spec: RequestSpec,
+    turned_away: Mask,
+) -> Sequence[TurnedAway]:
+    return explains(hosts, spec, turned_away, settings)
 
 
 def _always(text: str) -> Explains:
     return lambda hosts, spec, turned_away: [TurnedAway(int(turned_away.sum()), text)]
 
 
-def filters_named(names: Iterable[str]) -> list[Filter]:
+def filters_named(names: Iterable[str], settings: Settings | None = None) -> list[Filter]:
     """The filters of these names, in their order. Raises: Invalid (a name is unknown)."""
+    settings = settings or Settings()
     found = []
     for name in names:
         if name not in _FILTERS:
             known = ", ".join(sorted(_FILTERS))
             raise Invalid(f"[scheduler] enabled_filters: unknown filter {name}; known: {known}")
-        found.append(_FILTERS[name])
+        found.append(_FILTERS[name](settings))
     return found

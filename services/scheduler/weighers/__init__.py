@@ -4,6 +4,6 @@
 Importing the package registers every weigher; `registry.weighers` finds them.
 """
 
-from services.scheduler.weighers import group, load
+from services.scheduler.weighers import group, images, load
 
-__all__ = ["group", "load"]
+__all__ = ["group", "images", "load"]

@@ -25,5 +25,4 @@ def _members(hosts: HostColumns, spec: RequestSpec, policy: str) -> Floats:
     group = spec.group
     if group is None or group.policy != policy or not group.hosts:
         return np.zeros(len(hosts))
-    members = (group.hosts.get(name.host, 0) for name in hosts.names)
-    return np.fromiter(members, np.float64, len(hosts))
+    return hosts.figures(group.hosts).astype(np.float64)

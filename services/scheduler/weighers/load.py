@@ -30,3 +30,22 @@ def free_disk(hosts: HostColumns, spec: RequestSpec) -> Floats:
 def few_failed_builds(hosts: HostColumns, spec: RequestSpec) -> Floats:
     """Recently failed builds count against a host."""
     return -hosts.failed_builds.astype(np.float64)
+
+
+@host_weigher("io_ops")
+def much_under_way(hosts: HostColumns, spec: RequestSpec) -> Floats:
+    """Operations under way; a negative multiplier prefers hosts with few of them."""
+    return hosts.io_ops_soon.astype(np.float64)
+
+
+@host_weigher("num_instances")
+def many_instances(hosts: HostColumns, spec: RequestSpec) -> Floats:
+    """Instances; a negative multiplier prefers hosts with few of them."""
+    return hosts.instances_soon.astype(np.float64)
+
+
+@host_weigher("hypervisor_version")
+def new_hypervisor(hosts: HostColumns, spec: RequestSpec) -> Floats:
+    """The newer the hypervisor the better."""
+    versions = np.array([each.version for each in hosts.hypervisors], np.float64)
+    return np.asarray(versions[hosts.hypervisor])

@@ -3,7 +3,8 @@
 
 A weigher is a function of hosts and a request to numbers of any unit, higher being better. As
 Nova's operators know it, each weigher's numbers are stretched to 0..1 over the hosts that passed
-the filters (all alike: 0) and then multiplied by its multiplier; the sum is the host's score.
+the filters (all alike: 0) and then multiplied by its multiplier, which an aggregate may override
+for its hosts; the sum is the host's score.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,35 +14,57 @@ import numpy as np
 
 from common.objects.request_spec import RequestSpec
 from services.scheduler.host_table import Floats, HostColumns, Rows
+from services.scheduler.settings import Settings
 
 Weighs = Callable[[HostColumns, RequestSpec], Floats]
+TunedWeighs = Callable[[HostColumns, RequestSpec, Settings], Floats]
+_MULTIPLIER = "_weight_multiplier"
 
 
 @dataclass(frozen=True)
 class Weigher:
-    """A weigher by its name, with how much it counts."""
+    """A weigher by its name, with how much it counts.
+
+    An aggregate may say otherwise for its hosts: `<name>_weight_multiplier` in its metadata, the
+    least where a host has several.
+    """
 
     name: str
     weighs: Weighs
     multiplier: float
 
+    def multipliers(self, hosts: HostColumns) -> Floats:
+        """How much it counts for each host."""
+        return hosts.least(self.name + _MULTIPLIER, self.multiplier)
 
-_WEIGHERS: dict[str, Weighs] = {}
+
+_WEIGHERS: dict[str, Callable[[Settings], Weighs]] = {}
 
 
 def host_weigher(name: str) -> Callable[[Weighs], Weighs]:
     """Make a function the weigher `name`."""
 
     def register(weighs: Weighs) -> Weighs:
-        _WEIGHERS[name] = weighs
+        _WEIGHERS[name] = lambda settings: weighs
         return weighs
 
     return register
 
 
-def weighers(multipliers: Mapping[str, float]) -> list[Weigher]:
-    """The weighers with a multiplier other than 0."""
-    return [Weigher(name, _WEIGHERS[name], times) for name, times in multipliers.items() if times]
+def tuned_weigher(name: str) -> Callable[[TunedWeighs], TunedWeighs]:
+    """Make a function the weigher `name` that is given the operator's settings, too."""
+
+    def register(weighs: TunedWeighs) -> TunedWeighs:
+        _WEIGHERS[name] = lambda settings: lambda hosts, spec: weighs(hosts, spec, settings)
+        return weighs
+
+    return register
+
+
+def weighers(multipliers: Mapping[str, float], settings: Settings | None = None) -> list[Weigher]:
+    """The weighers of these names with their multipliers."""
+    settings = settings or Settings()
+    return [Weigher(name, _WEIGHERS[name](settings), times) for name, times in multipliers.items()]
 
 
 class Scale:
@@ -54,6 +77,8 @@ class Scale:
         self._spec = spec
         self._weighers: list[tuple[Weigher, float, float]] = []
         for weigher in weighers if len(passed) else ():
+            if not weigher.multiplier and not weigher.multipliers(hosts).any():
+                continue
             values = weigher.weighs(hosts, spec)[passed]
             lowest, highest = float(values.min()), float(values.max())
             # Hosts that are all alike stay so until one takes an instance; it then falls behind.
@@ -64,5 +89,6 @@ class Scale:
         """The score of each host."""
         total = np.zeros(len(hosts))
         for weigher, lowest, span in self._weighers:
-            total += (weigher.weighs(hosts, self._spec) - lowest) * (weigher.multiplier / span)
+            stretched = (weigher.weighs(hosts, self._spec) - lowest) / span
+            total += stretched * weigher.multipliers(hosts)
         return total

@@ -13,6 +13,8 @@ _HERE = Path(__file__).resolve().parent
 _FEATURES = _HERE / "features.conf"
 _ALTERNATIVE = "tempest-alternative"
 _PREFERRED = "guest"
+_MULTIATTACH = {"name": "tempest-multiattach", "extra_specs": {"multiattach": "<is> True"}}
+_VOLUMES = frozenset(("block-storage", "volumev3", "block-store"))
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,13 @@ class Cloud:
     region: str
     services: frozenset[str]
     images: tuple[str, str]
+    image_format: tuple[str, str]
     flavors: tuple[str, str]
     public_network: tuple[str, str]
+    network_extensions: tuple[str, ...]
     hosts: int
     hypervisor: str
+    multiattach_type: str
 
 
 def discover(connection: Connection, options: Options) -> Cloud:
@@ -56,15 +61,20 @@ def discover(connection: Connection, options: Options) -> Cloud:
         if service.state == "up" and service.status == "enabled"
     ]
     hypervisors = [each.hypervisor_type for each in connection.compute.hypervisors(details=True)]
+    images = _images(connection)
+    image: Any = connection.image.get_image(images[0])
     return Cloud(
         auth=connection.config.get_auth_args(),
         region=connection.config.get_region_name() or "RegionOne",
         services=services,
-        images=_images(connection),
+        images=images,
+        image_format=(image.disk_format, image.container_format),
         flavors=(flavors[0].id, flavors[1].id),
         public_network=(public.id, public.name) if public else ("", ""),
+        network_extensions=tuple(each.alias for each in connection.network.extensions()),
         hosts=len(hosts),
         hypervisor=hypervisors[0] if hypervisors else "QEMU",
+        multiattach_type=_multiattach_type(connection) if services & _VOLUMES else "",
     )
 
 
@@ -86,8 +96,28 @@ def _images(connection: Connection) -> tuple[str, str]:
     return first.id, other.id
 
 
+def save_image(connection: Connection, cloud: Cloud, file: Path) -> None:
+    """Put the first image's data in `file`: scenarios bring an image of their own."""
+    with file.open("wb") as open_file:
+        connection.image.download_image(cloud.images[0], output=open_file)
+
+
+def _multiattach_type(connection: Connection) -> str:
+    """A type of volumes that several servers may have at once, made where there is none."""
+    name = str(_MULTIATTACH["name"])
+    if connection.block_storage.find_type(name) is None:
+        connection.block_storage.create_type(**_MULTIATTACH)
+    return name
+
+
 def tempest_conf(
-    cloud: Cloud, options: Options, folder: Path, *, minimum: str, accounts_file: Path | None
+    cloud: Cloud,
+    options: Options,
+    folder: Path,
+    *,
+    minimum: str,
+    image_file: Path,
+    accounts_file: Path | None,
 ) -> configparser.RawConfigParser:
     """The configuration of one run, whose files are in `folder`."""
     conf = configparser.RawConfigParser()
@@ -99,7 +129,7 @@ def tempest_conf(
             },
             "oslo_concurrency": {"lock_path": f"{folder}/lock"},
             **_who(cloud, accounts_file),
-            **_what(cloud, options, minimum),
+            **_what(cloud, options, minimum, image_file),
             **_reach(cloud, options),
         }
     )  # fmt: skip
@@ -148,8 +178,10 @@ def _who(cloud: Cloud, accounts_file: Path | None) -> dict[str, dict[str, Any]]:
     }
 
 
-def _what(cloud: Cloud, options: Options, minimum: str) -> dict[str, dict[str, Any]]:
-    volumes = {"block-storage", "volumev3", "block-store"} & cloud.services
+def _what(
+    cloud: Cloud, options: Options, minimum: str, image_file: Path
+) -> dict[str, dict[str, Any]]:
+    volumes = _VOLUMES & cloud.services
     waits = {"build_timeout": options.build_timeout_s, "build_interval": 1}
     return {
         "service_available": {
@@ -170,10 +202,16 @@ def _what(cloud: Cloud, options: Options, minimum: str) -> dict[str, dict[str, A
             **waits,
         },
         "image": {"region": cloud.region, "build_timeout": options.build_timeout_s},
+        "scenario": {
+            "img_file": image_file,
+            "img_disk_format": cloud.image_format[0],
+            "img_container_format": cloud.image_format[1],
+        },
         "volume": {
             "catalog_type": next(iter(sorted(volumes)), "block-storage"),
             "region": cloud.region, "volume_size": 1,
             "min_microversion": "3.0", "max_microversion": "3.71", **waits,
+            "volume_type_multiattach": cloud.multiattach_type,
         },
         "volume-feature-enabled": {"backup": "false", "snapshot": "true"},
         "placement": {"catalog_type": "placement", "max_microversion": "1.39"},
@@ -192,7 +230,9 @@ def _reach(cloud: Cloud, options: Options) -> dict[str, dict[str, Any]]:
             "build_timeout": options.build_timeout_s,
         },
         "network-feature-enabled": {
-            "floating_ips": _true(network), "ipv6": "false", "api_extensions": "all",
+            "floating_ips": _true(network), "ipv6": "false",
+            "api_extensions": ",".join(cloud.network_extensions),
+            "port_security": _true("port-security" in cloud.network_extensions),
         },
         "validation": {
             "run_validation": _true(options.is_over_ssh),

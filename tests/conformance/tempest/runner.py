@@ -2,7 +2,8 @@
 """Tempest against a running cloud: find out what it has, write tempest.conf, run, sum up.
 
 Runs in Tempest's own environment, by the script `run` beside it. It changes nothing in the cloud
-but a second image and, with --accounts, projects and users; the tests remove what they make.
+but a second image, a type of volumes for several servers and, with --accounts, projects and users;
+the tests remove what they make.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from pathlib import Path
 import accounts
 import openstack
 import verdicts
-from configuration import Cloud, Options, discover, tempest_conf
+from configuration import Cloud, Options, discover, save_image, tempest_conf
 
 _HERE = Path(__file__).resolve().parent
 _RESULTS = _HERE.parents[2] / "var" / "tempest"
 _NEWEST = "2.104"
+_IMAGE = "image"
+_LONGEST = 200  # of a folder's name
 
 
 def main() -> int:
@@ -33,12 +36,15 @@ def main() -> int:
         build_timeout_s=wanted.build_timeout,
     )
     cloud = discover(connection, options)
+    wanted.results.mkdir(parents=True, exist_ok=True)
+    save_image(connection, cloud, wanted.results.resolve() / _IMAGE)
     made = accounts.make(connection, count=3 * wanted.concurrency) if wanted.accounts else ""
     minimums = ["", _NEWEST] if wanted.twice else [wanted.min_microversion]
     outcomes = []
     for minimum in minimums:
-        name = "+".join(Path(each).stem for each in wanted.tests) + (minimum and f"@{minimum}")
-        folder = wanted.results / name
+        name = "+".join(_short(each) for each in wanted.tests)[:_LONGEST]
+        name += minimum and f"@{minimum}"
+        folder = wanted.results.resolve() / name  # stestr runs there
         outcomes.append(_run(cloud, options, folder, minimum, made, wanted))
     return max(outcomes)
 
@@ -68,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _short(word: str) -> str:
+    """A list's, a file's or a test's name as a part of a folder's."""
+    return Path(word).stem if "/" in word or word.endswith(".txt") else word
+
+
 def _setting(word: str) -> tuple[str, str, str]:
     name, _, value = word.partition("=")
     group, _, name = name.partition(".")
@@ -88,7 +99,10 @@ def _run(
     if accounts_file:
         accounts_file.touch(0o600)
         accounts_file.write_text(accounts_yaml)
-    conf = tempest_conf(cloud, options, folder, minimum=minimum, accounts_file=accounts_file)
+    conf = tempest_conf(
+        cloud, options, folder,
+        minimum=minimum, image_file=folder.parent / _IMAGE, accounts_file=accounts_file,
+    )  # fmt: skip
     with open(folder / "tempest.conf", "w", opener=_private) as file:
         conf.write(file)
     known = _known_tests(folder)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests a list names, and what became of each: a test that did not run has failed."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import subunit
 import testtools
 
+_NAMES_AN_ERROR = re.compile(r"^[A-Za-z][\w.]*: ", re.MULTILINE)
 _PASSED = {"success": "pass", "xfail": "pass", "skip": "skip"}
 
 
@@ -73,12 +75,13 @@ def read(stream: Path, names: Iterable[str]) -> list[Verdict]:
 
 
 def _why(test: Mapping[str, Any]) -> str:
-    """The last line of the reason or trace."""
+    """The reason, or what a trace ends with: from the last line that names an error."""
     for wanted in ("reason", "traceback"):
         for key, content in test["details"].items():
             if key.startswith(wanted):
-                lines = [line for line in content.as_text().splitlines() if line.strip()]
-                return " ".join(lines[-1].split())[:400] if lines else ""
+                text = content.as_text()
+                named = [found.start() for found in _NAMES_AN_ERROR.finditer(text)]
+                return " ".join(text[named[-1] if named else 0 :].split())[:400]
     return ""
 
 

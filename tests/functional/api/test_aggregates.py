@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.functional.cloud import Cloud
+from tests.functional.rabbitmq import wait_until
+
 Call = Callable[..., requests.Response]
 Make = Callable[..., dict[str, Any]]
 
@@ -91,6 +94,7 @@ def test_what_cannot_be_done_to_an_aggregate_has_its_own_code(call, make, host):
         "no such host": act(call, made["id"], "add_host", host="nowhere").status_code,
         "has hosts": call("DELETE", f"/os-aggregates/{made['id']}").status_code,
         "no such aggregate": call("GET", "/os-aggregates/999999").status_code,
+        "a negative one": call("GET", "/os-aggregates/-1").status_code,
         "no number": call("GET", "/os-aggregates/one").status_code,
         "name": call("POST", "/os-aggregates", json={"aggregate": {"name": made["name"]}})
         .status_code,
@@ -101,8 +105,59 @@ def test_what_cannot_be_done_to_an_aggregate_has_its_own_code(call, make, host):
 
     assert codes == {
         "twice": 409, "not in it": 404, "no such host": 404, "has hosts": 400,
-        "no such aggregate": 404, "no number": 400, "name": 409, "renamed": 409,
+        "no such aggregate": 404, "a negative one": 404, "no number": 400, "name": 409,
+        "renamed": 409,
     }  # fmt: skip
+
+
+@pytest.fixture
+def images(cloud: Cloud) -> Callable[[], set[str]]:
+    """What the fake hosts have cached ahead, as `host.image`."""
+    folder = cloud.folder / "state" / "images"
+    return lambda: {file.name for file in folder.iterdir()} if folder.exists() else set()
+
+
+def test_images_are_cached_by_the_hosts_of_an_aggregate_that_are_up(
+    call, cloud, make, host, images, away
+):
+    made, image = make(), next(iter(cloud.connect().image.images())).id
+    for each in (host, away):
+        act(call, made["id"], "add_host", host=each)
+    cache = [{"id": str(uuid.uuid4())}, {"id": image}]  # the first one is nowhere
+
+    answer = call("POST", f"/os-aggregates/{made['id']}/images", json={"cache": cache})
+
+    assert (answer.status_code, answer.content) == (202, b"")
+    wait_until(lambda: f"{host}.{image}" in images(), "the image is cached")
+    assert images() == {f"{host}.{image}"}
+
+
+@pytest.fixture
+def away(call: Call, host: str) -> Iterator[str]:
+    """Another host than `host`, which is down."""
+    other = next(each for each in ("fake1", "fake2", "fake3") if each != host)
+    shown = call("GET", f"/os-services?host={other}&binary=nova-compute").json()["services"]
+    path = f"/os-services/{shown[0]['id']}"
+    call("PUT", path, json={"forced_down": True})
+    yield other
+    call("PUT", path, json={"forced_down": False})
+
+
+def test_what_cannot_be_asked_of_image_caches_is_refused(call, make):
+    made, image = make(), str(uuid.uuid4())
+
+    def ask(aggregate: Any, *images: str, version: str = "2.81") -> requests.Response:
+        body = {"cache": [{"id": each} for each in images]}
+        return call("POST", f"/os-aggregates/{aggregate}/images", json=body, version=version)
+
+    twice = ask(made["id"], image, image)
+
+    assert twice.status_code == 400
+    assert image in twice.json()["badRequest"]["message"]
+    assert ask(made["id"]).status_code == 400
+    assert ask(made["id"], "no-uuid").status_code == 400
+    assert ask(999999, image).status_code == 404
+    assert ask(made["id"], image, version="2.80").status_code == 404
 
 
 def test_metadata_items_are_set_and_removed_by_null(call, make):

@@ -9,7 +9,14 @@ from tests.functional.cloud import Cloud, wait_for_status
 HUGE = "9" * 40
 TEXTS = ["\x00", "a\x00b", "'; DROP TABLE instances; --", "%", "\\", "\U0001f600", "\u202e", " ",
          HUGE, "-1", "²", "null", "[", "(" * 50, "a{1,99999}", "9" * 5000]  # fmt: skip
-TIMES = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01", "0000-00-00"]
+DISK_WORDS = (
+    "source_type", "destination_type", "device_name", "guest_format", "disk_bus", "device_type",
+    "boot_index", "volume_size", "tag", "volume_type", "no_device",
+)  # fmt: skip
+TIMES = [
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01", "0000-00-00",
+    "2336-04-24T13:09:12.078409-18:57", "2026-W01-1", "20260101T000000Z",
+]  # fmt: skip
 FILTERS = [
     "name", "ip", "ip6", "host", "status", "flavor", "image", "uuid", "tags", "not-tags-any",
     "created_at", "power_state", "progress", "launch_index", "config_drive", "locked", "key_name",
@@ -64,6 +71,11 @@ def test_in_paths(call: Call, server: str, text: str):
         ("GET", "/os-hypervisors/{}/search"),
         ("GET", "/os-quota-sets/{}"),
         ("GET", "/images/{}"),
+        ("GET", f"/servers/{server}/os-volume_attachments/{{}}"),
+        ("DELETE", f"/servers/{server}/os-volume_attachments/{{}}"),
+        ("GET", "/os-volumes/{}"),
+        ("GET", "/os-snapshots/{}"),
+        ("DELETE", "/os-assisted-volume-snapshots/{}"),
         ("GET", "/extensions/{}"),
         ("GET", "/kilonova/tasks/{}"),
         ("GET", "/{}"),
@@ -78,14 +90,18 @@ def _quoted(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", [*TEXTS, *TIMES], ids=_short)
-def test_in_queries(call: Call, text: str):
+def test_in_queries(call: Call, server: str, text: str):
     for path, keys in (
         ("/servers/detail", [*FILTERS, "changes-since", "changes-before"]),
+        (f"/servers/{server}/os-instance-actions", ["changes-since", "changes-before"]),
+        ("/os-migrations", ["changes-since", "changes-before"]),
+        ("/os-simple-tenant-usage", ["start", "end"]),
         ("/flavors", ["minRam", "minDisk", "is_public", "marker", "limit", "name"]),
         ("/os-keypairs", ["user_id", "marker", "limit"]),
         ("/os-services", ["host", "binary"]),
         ("/os-hypervisors", ["hypervisor_hostname_pattern", "marker", "with_servers"]),
         ("/limits", ["tenant_id"]),
+        ("/os-volumes", ["limit", "offset"]),
         ("/os-quota-sets/x", ["user_id"]),
         ("/kilonova/tasks", ["instance", "active", "limit"]),
     ):
@@ -98,6 +114,8 @@ def test_in_queries(call: Call, text: str):
 def test_in_bodies(call: Call, server: str, image: str, text: str):
     boot = {"name": "s", "flavorRef": "1", "imageRef": image, "networks": "none"}
     flavor = {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}
+    root = {"source_type": "image", "uuid": image, "boot_index": 0}
+    disk = {"source_type": "blank", "guest_format": "swap"}
     for method, path, body in (
         *(("POST", "/servers", {"server": boot | change}) for change in (
             {"name": text}, {"description": text}, {"metadata": {"k": text}},
@@ -106,6 +124,9 @@ def test_in_bodies(call: Call, server: str, image: str, text: str):
             {"security_groups": [{"name": text}]}, {"hostname": text}, {"host": text},
             {"trusted_image_certificates": [text]}, {"min_count": text},
             {"networks": [{"uuid": text}]}, {"networks": [{"port": text}]},
+            {"block_device_mapping": [{"virtual_name": text}, {"device_name": text}]},
+            *({"block_device_mapping_v2": [root, disk | {word: text}]}
+              for word in (*DISK_WORDS, "uuid")),
         )),
         ("POST", "/servers", {"server": boot, "os:scheduler_hints": {"group": text, "x": text}}),
         ("PUT", f"/servers/{server}", {"server": {"name": text}}),
@@ -124,6 +145,8 @@ def test_in_bodies(call: Call, server: str, image: str, text: str):
         ("POST", "/os-keypairs", {"keypair": {"name": text, "public_key": "x"}}),
         ("POST", "/os-keypairs", {"keypair": {"name": "k", "public_key": text}}),
         ("POST", "/os-keypairs", {"keypair": {"name": "k", "type": "x509", "public_key": text}}),
+        ("POST", f"/servers/{server}/os-volume_attachments",
+         {"volumeAttachment": {"volumeId": text}}),
         ("PUT", "/os-quota-sets/x", {"quota_set": {"cores": text}}),
         ("PUT", f"/os-services/{server}", {"status": "disabled", "disabled_reason": text}),
     ):  # fmt: skip
@@ -137,6 +160,8 @@ def test_numbers_in_bodies(call: Call, image: str, number):
     for path, body in (
         ("/servers", {"server": boot | {"min_count": number}}),
         ("/servers", {"server": boot | {"flavorRef": number}}),
+        ("/servers", {"server": boot | {"block_device_mapping_v2": [{"boot_index": number}]}}),
+        ("/servers", {"server": boot | {"block_device_mapping_v2": [{"volume_size": number}]}}),
         ("/flavors", {"flavor": flavor | {"id": number}}),
         ("/flavors", {"flavor": flavor | {"ram": number}}),
         ("/flavors", {"flavor": flavor | {"rxtx_factor": number}}),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that change their flavor or their host, through real HTTP on fake hosts."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,14 +37,10 @@ def moves(call: Call, server: str) -> list[dict[str, Any]]:
 
 def leftovers(cloud: Cloud, server: str) -> list[str]:
     """Hosts that have something of the server, a name each time."""
-    there: dict[tuple[str, str], str] = {}
-    for line in cloud.guests_file.read_text().splitlines():
-        host, name, state = line.split()
-        there[host, name] = state
     return [
         f"{host} {name.removeprefix(server)}".strip()
-        for (host, name), state in sorted(there.items())
-        if name.startswith(server) and state != "0"
+        for (host, name), state in sorted(cloud.guests().items())
+        if name.startswith(server) and state
     ]
 
 
@@ -136,9 +133,10 @@ def test_a_deleted_server_in_between_leaves_nothing(
     assert claimed(call)[source][0] == before[source][0] - 1
 
 
-def live(call: Call, server: str, **more: Any) -> Any:
+def live(call: Call, server: str, *, version: str = "2.104", **more: Any) -> Any:
     body = {"block_migration": "auto", "host": None, **more}
-    return call("POST", f"/servers/{server}/action", json={"os-migrateLive": body})
+    path = f"/servers/{server}/action"
+    return call("POST", path, json={"os-migrateLive": body}, version=version)
 
 
 def test_a_running_server_moves(cloud: Cloud, call: Call, server, show):
@@ -170,6 +168,37 @@ def test_a_live_migration_is_shown_and_given_up(cloud: Cloud, call: Call, server
     assert call("DELETE", path).status_code == 409
 
 
+def test_a_live_migration_is_given_up_while_its_host_gets_ready(
+    cloud: Cloud, call: Call, server, show
+):
+    before, source = claimed(call), show()[HOST]
+    cloud.faults(delays_ms={"prepare_live": 20000})
+    assert live(call, server).status_code == 202
+    wait_until(lambda: running(call, server, "preparing") is not None, "it is prepared")
+
+    path = f"/servers/{server}/migrations/{running(call, server, 'preparing')}"
+    assert call("DELETE", path, version="2.65").status_code == 202
+
+    assert until(show, "ACTIVE")[HOST] == source
+    assert leftovers(cloud, server) == [source]
+    assert claimed(call) == before
+    assert [m["status"] for m in moves(call, server)] == ["cancelled"]
+
+
+def test_a_host_that_refuses_a_running_server_says_so_and_keeps_nothing(
+    cloud: Cloud, call: Call, server, show
+):
+    source = show()[HOST]
+    cloud.faults(faults=["prepare_live:1:Invalid"])
+    assert live(call, server).status_code == 202
+    wait_until(lambda: [m["status"] for m in moves(call, server)] == ["error"], "it is refused")
+
+    assert until(show, "ACTIVE")[HOST] == source
+    assert leftovers(cloud, server) == [source]
+    actions = call("GET", f"/servers/{server}/os-instance-actions").json()["instanceActions"]
+    assert actions[0]["message"].count("fails here by order") == 2  # each of the others was tried
+
+
 def test_a_live_migration_is_hurried(cloud: Cloud, call: Call, server, show):
     source = show()[HOST]
     cloud.faults(delays_ms={"migrate_live": 20000})
@@ -182,9 +211,9 @@ def test_a_live_migration_is_hurried(cloud: Cloud, call: Call, server, show):
     wait_until(lambda: show()[HOST] != source, "it has moved")
 
 
-def running(call: Call, server: str) -> int | None:
+def running(call: Call, server: str, status: str = "running") -> int | None:
     found = call("GET", f"/servers/{server}/migrations").json()["migrations"]
-    return next((each["id"] for each in found if each["status"] == "running"), None)
+    return next((each["id"] for each in found if each["status"] == status), None)
 
 
 def test_a_host_that_is_up_is_not_evacuated(call: Call, server):
@@ -214,3 +243,81 @@ def test_a_server_of_a_dead_host_is_built_elsewhere(cloud: Cloud, call: Call, se
         lambda: [m["status"] for m in moves(call, server)] == ["completed"],
         "the migration is completed", timeout_s=60,
     )  # fmt: skip
+
+
+@pytest.fixture
+def other(call: Call, show) -> Iterator[str]:
+    """Another host than the server's, which no scheduler chooses: it is disabled."""
+    source = show()[HOST]
+    found = call("GET", "/os-services?binary=nova-compute").json()["services"]
+    chosen = next(each for each in found if each["host"] != source)
+    path = f"/os-services/{chosen['id']}"
+    call("PUT", path, json={"status": "disabled"})
+    yield chosen["host"]
+    call("PUT", path, json={"status": "enabled"})
+
+
+@pytest.mark.parametrize(
+    ("version", "body", "status", "moves_there"),
+    [
+        ("2.29", {}, 202, True),  # every host that was named was heeded
+        ("2.30", {"force": True}, 202, True),
+        ("2.30", {"force": False}, 400, False),
+        ("2.33", {}, 400, False),
+        ("2.34", {}, 202, False),
+        ("2.67", {"force": True}, 202, True),
+        ("2.68", {"force": True}, 400, False),
+        ("2.104", {}, 202, False),
+    ],
+)
+def test_force_goes_past_the_scheduler_and_old_refusals_are_answers(
+    call: Call, server, show, other, version, body, status, moves_there
+):
+    source = show()[HOST]
+
+    answer = live(call, server, version=version, host=other, **body)
+
+    assert answer.status_code == status, answer.text
+    if moves_there:
+        wait_until(lambda: show()[HOST] == other, "it has moved")
+        until(show, "ACTIVE")
+    elif status == 202:
+        assert until(show, "ACTIVE")[HOST] == source
+        assert [m["status"] for m in moves(call, server)] == ["error"]
+        actions = call("GET", f"/servers/{server}/os-instance-actions").json()["instanceActions"]
+        assert "1 disabled" in actions[0]["message"]
+    else:
+        assert moves(call, server) == []
+        if "force" not in body or version != "2.68":
+            assert "1 disabled" in answer.json()["badRequest"]["message"]
+
+
+def test_force_wants_a_host(call: Call, server):
+    answer = live(call, server, version="2.30", force=True)
+
+    assert answer.status_code == 400
+    assert "non-provided destination" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("version", "body", "moves_there"),
+    [("2.28", {}, True), ("2.29", {"force": True}, True), ("2.29", {}, False)],
+)
+def test_a_forced_evacuation_goes_to_a_host_that_the_scheduler_would_not_choose(
+    call: Call, server, show, other, version, body, moves_there
+):
+    source = show()[HOST]
+    found = call("GET", f"/os-services?binary=nova-compute&host={source}").json()["services"]
+    path = f"/os-services/{found[0]['id']}"
+    call("PUT", path, json={"forced_down": True})
+    try:
+        answer = call(
+            "POST", f"/servers/{server}/action", json={"evacuate": {"host": other, **body}},
+            version=version,
+        )  # fmt: skip
+        assert answer.status_code == 200, answer.text
+        if moves_there:
+            wait_until(lambda: show()[HOST] == other, "it was built there")
+        assert until(show, "ACTIVE")[HOST] == (other if moves_there else source)
+    finally:
+        call("PUT", path, json={"forced_down": False})

@@ -60,15 +60,34 @@ def addresses(ask: Ask) -> set[tuple[str, str]]:
     return {(each["OS-EXT-IPS:type"], each["addr"]) for entries in networks for each in entries}
 
 
-def test_a_server_shows_the_groups_that_it_was_put_into(demo, server, ask):
+def test_a_server_on_a_network_without_port_security_is_in_no_group(demo, call):
+    network = demo.network.create_network(name="open", is_port_security_enabled=False)
+    demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.78.0.0/24")
+    image = next(iter(demo.image.images()))
+    made = demo.compute.create_server(
+        name="open", flavor_id="1", image_id=image.id, networks=[{"uuid": network.id}]
+    )
+    demo.compute.wait_for_server(made, wait=30, interval=0.1)
+
+    server = call("GET", f"/servers/{made.id}").json()["server"]
+
+    assert "security_groups" not in server
+    demo.compute.delete_server(made.id)
+    demo.compute.wait_for_delete(made, wait=30, interval=0.1)
+    demo.network.delete_network(network.id)
+
+
+def test_a_server_shows_the_groups_that_it_was_put_into(demo, server, ask, call):
     group = demo.network.create_security_group(name="web")
 
     added = ask("POST", "/action", {"addSecurityGroup": {"name": "web"}})
+    in_use = call("DELETE", f"/os-security-groups/{group.id}", version="2.35")
     with_it = shown(ask)["security_groups"]
     listed = ask("GET", "/os-security-groups").json()["security_groups"]
     removed = ask("POST", "/action", {"removeSecurityGroup": {"name": group.id}})
 
     assert (added.status_code, removed.status_code) == (202, 202)
+    assert in_use.status_code == 400
     assert with_it == [{"name": "default"}, {"name": "web"}]
     assert {each["name"] for each in listed} == {"default", "web"}
     assert shown(ask)["security_groups"] == [{"name": "default"}]
@@ -96,14 +115,19 @@ def test_a_floating_address_is_shown_while_it_stands_for_the_server(cloud, demo,
 
     added = ask("POST", "/action", {"addFloatingIp": {"address": address}}, version="2.43")
     with_it = addresses(ask)
+    second = demo.network.create_ip(floating_network_id=outside(cloud))
+    body = {"addFloatingIp": {"address": second.floating_ip_address}}
+    refused = ask("POST", "/action", body, version="2.43")
     removed = ask("POST", "/action", {"removeFloatingIp": {"address": address}}, version="2.43")
 
     assert (added.status_code, removed.status_code) == (202, 202)
     assert ("floating", address) in with_it
+    assert refused.status_code == 400
     assert ("floating", address) not in addresses(ask)
     again = ask("POST", "/action", {"removeFloatingIp": {"address": address}}, version="2.43")
     assert again.status_code == 409
     demo.network.delete_ip(floating)
+    demo.network.delete_ip(second)
 
 
 def outside(cloud: Cloud) -> str:
@@ -163,6 +187,35 @@ def test_a_users_own_port_outlives_its_attachment(demo, server, ask):
     demo.network.delete_port(port)
 
 
+def test_ports_have_the_servers_name_in_dns(demo, server, ask):
+    network = demo.network.find_network("private")
+    own = demo.network.create_port(network_id=network.id)
+
+    ask("POST", "/os-interface", {"interfaceAttachment": {"port_id": own.id}})
+
+    made = [port for port in demo.network.ports(device_id=server) if port.id != own.id]
+    assert [port.dns_name for port in made] == ["s"]
+    assert made[0].dns_assignment[0]["fqdn"] == "s.novalocal."
+    assert demo.network.get_port(own.id).dns_name == "s"
+    ask("DELETE", f"/os-interface/{own.id}")
+    wait_until(lambda: not demo.network.get_port(own.id).device_id, "the port is free")
+    assert not demo.network.get_port(own.id).dns_name
+    demo.network.delete_port(own)
+
+
+def test_a_port_with_another_name_in_dns_is_refused(demo, server, ask):
+    network = demo.network.find_network("private")
+    port = demo.network.create_port(network_id=network.id, dns_name="another")
+
+    refused = ask("POST", "/os-interface", {"interfaceAttachment": {"port_id": port.id}})
+
+    assert refused.status_code == 400
+    said = refused.json()["badRequest"]["message"]
+    assert "Value another assigned to dns_name attribute does not match" in said
+    assert not demo.network.get_port(port.id).device_id
+    demo.network.delete_port(port)
+
+
 def test_what_a_host_refuses_to_attach_leaves_no_port(cloud, demo, server, ask):
     cloud.faults(faults=["attach_interface:1:HypervisorError"])
     try:
@@ -171,6 +224,8 @@ def test_what_a_host_refuses_to_attach_leaves_no_port(cloud, demo, server, ask):
         cloud.faults()
 
     assert refused.status_code == 500
+    said = refused.json()["computeFault"]["message"]
+    assert said == f"Failed to attach network adapter device to {server}"
     assert len(interfaces(ask)) == 1
     actions = ask("GET", "/os-instance-actions").json()["instanceActions"]
     assert actions[0]["action"] == "attach_interface"
@@ -237,4 +292,6 @@ def test_events_are_answered_one_by_one(call, server):
 
     assert (good.status_code, mixed.status_code, too_new.status_code) == (200, 207, 400)
     assert good.json()["events"] == [event(status="completed", code=200)]
-    assert [each["code"] for each in mixed.json()["events"]] == [200, 404, 400]
+    assert [(each["code"], each["status"]) for each in mixed.json()["events"]] == [
+        (200, "completed"), (404, "failed"), (400, "failed"),
+    ]  # fmt: skip

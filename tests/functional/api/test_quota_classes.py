@@ -27,3 +27,20 @@ def test_classes_have_the_resources_of_the_microversion(call):
     assert "server_groups" not in old
     assert "server_groups" in new
     assert not {"floating_ips", "injected_files"} & new.keys()
+
+
+def test_limits_of_the_old_networks_are_kept_and_hold_for_nobody(cloud, call):
+    project = cloud.connect("admin").current_project_id
+    wanted = {"fixed_ips": 7, "security_groups": 0}
+    path = "/os-quota-class-sets/default"
+    try:
+        answer = call("PUT", path, json={"quota_class_set": wanted}, version="2.49")
+        shown = call("GET", path, version="2.49").json()["quota_class_set"]
+        of_project = call("GET", f"/os-quota-sets/{project}", version="2.35").json()["quota_set"]
+    finally:
+        unlimited = dict.fromkeys(wanted, -1)
+        call("PUT", path, json={"quota_class_set": unlimited}, version="2.49")
+
+    assert wanted.items() <= answer.json()["quota_class_set"].items()
+    assert wanted.items() <= shown.items()
+    assert of_project["fixed_ips"] == -1

@@ -82,6 +82,13 @@ def test_a_server_is_deleted_by_force_and_restored_only_when_soft_deleted(
     assert act({"restore": None}).status_code == 409
     assert act({"forceDelete": None}).status_code == 202
     wait_until(lambda: call("GET", f"/servers/{server}").status_code == 404, "it is gone")
+    path = f"/servers/{server}/os-instance-actions"
+    request = call("GET", path, version="2.21").json()["instanceActions"][0]["request_id"]
+    assert call("GET", f"{path}/{request}", version="2.21").status_code == 200
+    never = "changes-since=2040-01-01T00:00:00Z&changes-before=2020-01-01T00:00:00Z"
+    assert call("GET", f"{path}?{never}", version="2.66").status_code == 400
+    for hidden in (path, f"{path}/{request}"):  # a server that is gone has none below 2.21
+        assert call("GET", hidden, version="2.20").status_code == 404
 
 
 def test_a_server_is_rescued_and_comes_back(cloud: Cloud, act: Act, show):

@@ -76,6 +76,7 @@ def test_members_of_one_request_go_to_different_hosts(call, make, boot):
     servers = boot(group["id"], 2)
 
     assert len(set(hosts_of(servers))) == 2
+    assert {server["scheduler_hints"]["group"] for server in servers} == {group["id"]}
     shown = call("GET", f"/os-server-groups/{group['id']}").json()["server_group"]
     assert shown["members"] == sorted(server["id"] for server in servers)
     one = call("GET", f"/servers/{servers[0]['id']}").json()["server"]

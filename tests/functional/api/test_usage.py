@@ -80,3 +80,22 @@ def test_a_host_says_whose_servers_it_has(call, cloud, used):
     assert by_project[project]["memory_mb"] <= by_project["(used_max)"]["memory_mb"]
     assert call("GET", "/os-hosts/nowhere", version="2.42").status_code == 404
     assert call("GET", f"/os-hosts/{host}", version="2.43").status_code == 404
+
+
+def test_the_audit_log_counts_the_servers_of_every_host_in_the_month_before(call, cloud, used):
+    _, (gone, there) = used
+    admin = cloud.connect("admin").compute
+    host = admin.get_server(there.id).compute_host
+    now = SystemClock().now()
+    next_month = (now.replace(day=1) + timedelta(days=32)).strftime("%Y-%m-02 00:00:00")
+
+    log = call("GET", f"/os-instance_usage_audit_log/{next_month}")
+    last = call("GET", "/os-instance_usage_audit_log").json()["instance_usage_audit_logs"]
+
+    month = log.json()["instance_usage_audit_log"]
+    assert set(month["log"]) == set(last["log"]) == {"fake1", "fake2", "fake3"}
+    assert month["total_instances"] == sum(h["instances"] for h in month["log"].values()) >= 2
+    assert month["log"][host]["instances"] >= 1
+    assert month["period_beginning"] == now.strftime("%Y-%m-01 00:00:00")
+    assert (last["total_instances"], last["num_hosts_done"]) == (0, 3)
+    assert last["period_ending"] == month["period_beginning"]

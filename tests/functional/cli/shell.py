@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_KILONOVA = Path(sys.executable).parent / "kilonova"
+KILONOVA = Path(sys.executable).parent / "kilonova"
 
 
 class Shell:
     """An operator's shell with credentials."""
 
     def __init__(self, cloud: Any, user: str) -> None:
-        self._environment = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("OS_")},
             "OS_AUTH_URL": f"http://127.0.0.1:{cloud.ports['companion']}/identity/v3",
             "OS_USERNAME": user,
@@ -29,7 +29,7 @@ class Shell:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [_KILONOVA, *arguments], env=self._environment, capture_output=True, text=True,
+            [KILONOVA, *arguments], env=self.environment, capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
 

@@ -3,6 +3,8 @@
 
 import pytest
 
+from tests.functional.cli.shell import Shell
+
 pytestmark = pytest.mark.functional
 
 
@@ -19,6 +21,16 @@ def test_a_server_says_where_it_is_and_what_was_done_to_it(admin, boot):
     assert [(s["id"], s["name"]) for s in listed] == [(server, "web")]
 
 
+def test_an_administrator_finds_a_server_of_any_project_by_its_name(admin, cloud, boot):
+    server = boot("tricky (1")
+
+    assert admin.data("server", "show", "tricky (1")["id"] == server
+    assert Shell(cloud, "demo").data("server", "show", "tricky (1")["id"] == server
+    for shell in (admin, Shell(cloud, "demo")):
+        code, line = shell.refused("server", "show", "tricky")
+        assert (code, "No server with id or name tricky." in line) == (3, True)
+
+
 def test_the_configuration_that_runs_this_cloud_passes_the_check(admin, cloud):
     assert admin.data("config", "check", "--config-file", str(cloud.config_file)) == []
 
@@ -29,7 +41,7 @@ def test_a_server_without_a_host_says_why(admin, cloud, boot):
 
     why = admin.data("server", "show", server)["why"]
 
-    assert "No valid host: 3 hosts; 3 without 4194304 MiB of free memory" in why
+    assert "No valid host was found. 3 hosts; 3 without 4194304 MiB of free memory" in why
 
 
 def test_without_the_api_the_exit_code_is_5(admin, cloud):

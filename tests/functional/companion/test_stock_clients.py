@@ -20,7 +20,13 @@ def test_the_sdk_finds_every_service_in_the_catalogue(connect):
     conn = connect()
 
     assert conn.authorize()
-    assert {s["type"] for s in conn.service_catalog} == {"identity", "image", "network", "compute"}
+    assert {s["type"] for s in conn.service_catalog} == {
+        "identity",
+        "image",
+        "network",
+        "volumev3",
+        "compute",
+    }
 
 
 def test_the_sdk_administers_projects_users_and_roles(connect, served):

@@ -48,6 +48,12 @@ class NotedReports(Reports):
     def instances_of(self, ctx, host):
         return {}
 
+    def strays(self, ctx, host, states):
+        """Nothing is done about them."""
+
+    def host_booted(self, ctx, host):
+        return 0
+
     def report_of(self, operation_id):
         """The first report of an operation; waits for it."""
 

@@ -94,6 +94,17 @@ def test_access_is_given_and_taken_once(catalog):
         catalog.change_flavor_access(ADMIN, "1", project_id="p", grant=True)
     with pytest.raises(FlavorNotFound):
         catalog.flavor_access(ADMIN, "1")
+    with pytest.raises(FlavorAccessNotFound):
+        catalog.change_flavor_access(ADMIN, "1", project_id="p", grant=False)
+
+
+def test_access_to_a_public_flavor_can_be_given_on_purpose_and_taken_again(catalog):
+    make_flavor(catalog, "1")
+
+    given = catalog.change_flavor_access(ADMIN, "1", project_id="p", grant=True, even_public=True)
+
+    assert given == ["p"]
+    assert catalog.change_flavor_access(ADMIN, "1", project_id="p", grant=False) == []
 
 
 @pytest.mark.parametrize("direction", ["asc", "desc"])
@@ -118,6 +129,17 @@ def test_small_flavors_are_left_out_of_a_filtered_list(catalog):
 
     assert ids(catalog, min_memory_mib=513) == ["2"]
     assert ids(catalog, min_root_gib=2) == ["2"]
+
+
+def test_a_name_finds_the_flavor_that_has_just_that_one(catalog):
+    for flavorid, name in (("1", "m1"), ("2", "m1.small"), ("3", "M1"), ("4", "m_")):
+        make_flavor(catalog, flavorid, name=name)
+    make_flavor(catalog, "5", name="hidden", is_public=False)
+
+    assert ids(catalog, name="m1") == ["1"]
+    assert ids(catalog, name="m_") == ["4"]
+    assert ids(catalog, name="m%") == ids(catalog, name="") == ids(catalog, name="hidden") == []
+    assert ids(catalog, ADMIN, name="hidden", is_public=None) == ["5"]
 
 
 def test_an_unknown_marker_or_key_is_refused(catalog):

@@ -12,8 +12,10 @@ from common.objects.daemon_status import DaemonStatus
 from common.objects.resources import Resources
 from common.rpc.control import Control
 from common.rpc.scheduler import Scheduler
-from services.conductor.db import tables
+from services.conductor.db import compute_nodes, services, tables
+from services.conductor.db.journal_tables import tasks
 from services.conductor.deltas import Deltas
+from services.conductor.endpoint.aggregates import AggregatesEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.heartbeats import Heartbeats
 from tests.functional.db.rows import DOWN_AFTER_S, NOON, add, caller, make_instance, make_report
@@ -367,6 +369,7 @@ def test_zones_come_from_aggregates_and_daemons_are_internal(hosts, database):
     assert zones["zone-1"].hosts["h1"]["nova-compute"].active is False
     node = hosts.compute_node(ADMIN, "1")
     assert (node.availability_zone, node.aggregates) == ("zone-1", (1, 2))
+    assert {"availability_zone": "zone-1"} in node.aggregate_metadata
     assert [(a.name, a.hosts) for a in hosts.aggregates(ADMIN)] == [
         ("ssd", ("h1",)), ("az1", ("h1",)),
     ]  # fmt: skip
@@ -413,3 +416,68 @@ def test_schedulers_know_what_was_decided_before_who_decided_it(hosts, listener)
 
     ((_, _, (told,)),) = listener.messages
     assert told.node.disabled
+
+
+def test_schedulers_learn_the_metadata_of_a_hosts_aggregates(hosts, deltas, database, listener):
+    report = make_report("h1")
+    hosts.report(ADMIN, [report, make_report("h2")])
+    deltas.publish()
+    aggregates = AggregatesEndpoint(database, deltas, warming=None, new_uuid=lambda: "a")
+    made = aggregates.create(ADMIN, name="fast")
+    aggregates.add_host(ADMIN, made.id, "h1")
+
+    aggregates.set_metadata(ADMIN, made.id, {"disk": "ssd"})
+
+    (_, _, [last]) = listener.messages[-1]
+    assert (last.node.report.host, last.node.aggregate_metadata) == ("h1", ({"disk": "ssd"},))
+    told = {node.report.host: node.aggregate_metadata for node in hosts.baseline(ADMIN).hosts}
+    assert told == {"h1": ({"disk": "ssd"},), "h2": ()}
+
+
+def test_what_is_under_way_on_hosts_is_what_tasks_wait_for(hosts, database):
+    with database.begin() as conn:
+        for number, (host, state) in enumerate(
+            [("h1", "waiting"), ("h1", "waiting"), ("h2", "waiting"), ("h1", "done"),
+             (None, "waiting"), ("h3", "queued")]
+        ):  # fmt: skip
+            conn.execute(
+                tasks.insert().values(
+                    uuid=str(number), flow="boot", instance_uuid=str(number), context={},
+                    params={}, state=state, host=host,
+                )
+            )  # fmt: skip
+
+    assert hosts.io_ops(ADMIN) == {"h1": 2, "h2": 1}
+
+
+def test_a_zone_is_available_while_one_of_its_computes_is_enabled(hosts, database):
+    hosts.report(ADMIN, [make_report("h1"), make_report("h2")])
+    with database.begin() as conn:
+        conn.execute(tables.aggregates.insert(), [
+            {"uuid": "a", "name": "az1", "metadata": {"availability_zone": "zone-1"}},
+            {"uuid": "b", "name": "az2", "metadata": {"availability_zone": "empty"}},
+        ])  # fmt: skip
+        conn.execute(tables.aggregate_hosts.insert(), [{"aggregate_id": 1, "host": "h1"}])
+
+    def available() -> list[str]:
+        with database.read() as conn:
+            known = ("nova", "zone-1", "empty", "nowhere", "internal")
+            return [zone for zone in known if services.zone_is_available(conn, zone)]
+
+    before = available()
+    for host in ("h1", "h2"):
+        hosts.update_service(ADMIN, host=host, binary="nova-compute", disabled=True)
+
+    assert (before, available()) == (["nova", "zone-1"], [])
+
+
+def test_a_node_is_found_by_its_host_its_name_or_both(hosts, database):
+    hosts.report(ADMIN, [make_report("h1"), make_report("h2", node="n2")])
+
+    def find(**named) -> str | None:
+        with database.read() as conn:
+            found = compute_nodes.candidate(conn, **{"host": None, "node": None, **named})
+        return f"{found[0].host} {found[0].node} {found[1]}" if found else None
+
+    assert find(host="h2") == find(node="n2") == find(host="h2", node="n2") == "h2 n2 nova"
+    assert find(host="h1", node="n2") is find(host="nowhere") is None

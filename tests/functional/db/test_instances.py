@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import InstanceNotFound
 from common.objects.block_device import BlockDeviceMapping
+from common.objects.image import ImageMeta
 from common.objects.instance import Fault
 from common.objects.keypair import Keypair
 from services.conductor.db import instances, services, tables
@@ -99,23 +100,36 @@ def test_a_deleted_instance_is_found_only_when_asked_for(database):
     assert found.vm_state == "deleted"
 
 
-def test_an_instance_is_found_by_exactly_one_of_its_addresses(database):
+def of_guests(database, uuids=(), addresses=()):
+    with database.read() as conn:
+        found = instances.of_guests(conn, uuids, addresses, down_after_s=DOWN_AFTER_S)
+    return [each.uuid for each in found]
+
+
+def test_an_instance_is_found_by_each_of_its_addresses(database):
     mine = make_instance(vifs=(make_vif("10.0.0.5"), make_vif("10.0.0.50", "fd00::5")))
     add(database, mine, make_instance(vifs=(make_vif("10.0.0.51"),)))
 
-    with database.read() as conn:
-        for address in ("10.0.0.5", "10.0.0.50", "fd00::5"):
-            found = instances.at_address(conn, address, down_after_s=DOWN_AFTER_S)
-            assert found.uuid == mine.uuid
-        with pytest.raises(InstanceNotFound):
-            instances.at_address(conn, "10.0.0", down_after_s=DOWN_AFTER_S)
+    for address in ("10.0.0.5", "10.0.0.50", "fd00::5"):
+        assert of_guests(database, addresses=[address]) == [mine.uuid]
+    assert of_guests(database, addresses=["10.0.0"]) == []
+    assert of_guests(database) == []
 
 
-def test_an_address_of_two_instances_is_nobodys(database):
+def test_many_guests_are_found_by_one_statement_and_each_once(database, queries):
+    made = [make_instance(vifs=(make_vif(f"10.0.0.{n}"),)) for n in range(9)]
+    add(database, *made)
+
+    with queries.at_most(1):
+        found = of_guests(database, [made[0].uuid, "x"], ["10.0.0.0", "10.0.0.7", "10.9.9.9"])
+
+    assert sorted(found) == sorted([made[0].uuid, made[7].uuid])
+
+
+def test_all_instances_that_have_an_address_are_found(database):
     add(database, *(make_instance(vifs=(make_vif("10.0.0.5"),)) for _ in range(2)))
 
-    with database.read() as conn, pytest.raises(InstanceNotFound):
-        instances.at_address(conn, "10.0.0.5", down_after_s=DOWN_AFTER_S)
+    assert len(of_guests(database, addresses=["10.0.0.5"])) == 2
 
 
 @pytest.mark.parametrize(
@@ -184,3 +198,36 @@ def test_names_on_a_host_leave_deleted_instances_out(database):
             "host2": [],
         }
         assert instances.count_on(conn, "host1") == 1
+
+
+def test_instances_of_the_own_project_are_found_on_their_hosts(database):
+    mine, placeless, others, gone = add(
+        database,
+        make_instance(host="h1"), make_instance(), make_instance(host="h1", project_id="other"),
+        make_instance(host="h1", deleted=True),
+    )  # fmt: skip
+    with database.begin() as conn:
+        instances.change(conn, gone.uuid, deleted_at=NOON)
+        named = [each.uuid for each in (mine, placeless, others, gone)]
+
+        assert instances.hosts_of(conn, [*named, "x"], project_id=PROJECT) == {mine.uuid: "h1"}
+
+
+def test_images_of_a_host_are_counted_by_property_and_value(database):
+    linux = ImageMeta(id="i", properties={"os_type": "linux", "os_distro": "debian"})
+    add(
+        database,
+        make_instance(host="h1", image=linux), make_instance(host="h1", image=linux),
+        make_instance(host="h2", image=ImageMeta(id="j", properties={"os_type": "linux"})),
+        make_instance(host="h1"), make_instance(image=linux), make_instance(host="h1", image=None),
+    )  # fmt: skip
+
+    with database.begin() as conn:
+        every = instances.image_counts(conn, [])
+        one = instances.image_counts(conn, ["os_distro"])
+
+    assert every == {
+        "h1": {"os_type": {"linux": 2}, "os_distro": {"debian": 2}},
+        "h2": {"os_type": {"linux": 1}},
+    }
+    assert one == {"h1": {"os_distro": {"debian": 2}}}

@@ -262,10 +262,11 @@ def test_a_guest_is_found_by_uuid_and_address_and_posts_one_password(database, s
     metadata = MetadataEndpoint(database, down_after_s=DOWN_AFTER_S)
     change(database, server, vifs=(make_vif("10.0.0.7"),))
 
-    assert metadata.by_address(ADMIN, "10.0.0.7").instance.uuid == server.uuid
-    assert metadata.by_instance(ADMIN, server.uuid).password is None
+    (found,) = metadata.find(ADMIN, [], ["10.0.0.7"])
+    assert (found.instance.uuid, found.password) == (server.uuid, None)
     assert metadata.set_password(ADMIN, server.uuid, "first")
     assert not metadata.set_password(ADMIN, server.uuid, "second")
-    assert metadata.by_instance(ADMIN, server.uuid).password == "first"
+    (found,) = metadata.find(ADMIN, [server.uuid], [])
+    assert found.password == "first"
     with pytest.raises(InstanceNotFound):
         metadata.set_password(ADMIN, "nobody", "x")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What fuzzed requests are aimed at: things that are really there, as long as they live."""
 
+from collections import Counter
 from typing import Any
 
 import requests
@@ -17,7 +18,7 @@ class Aim(Nowhere):
         self.world = world
         self.image, self.network = world.image, world.network
         self.project_id, self.user_id = world.project_id, world.user_id
-        self.shots = 0
+        self.answers: Counter[tuple[str, int]] = Counter()
         self._asked = 0
         self._server = ""
 
@@ -45,8 +46,22 @@ class Aim(Nowhere):
 
     def hit(self, answer: requests.Response) -> None:
         """Count a shot. Fails when the API broke instead of refusing."""
-        self.shots += 1
+        self.answers[str(answer.request.method), answer.status_code] += 1
         assert_no_failure_of_ours(answer)
+
+    def tally(self) -> str:
+        """How many shots there were, and how they were answered, by method."""
+        by_method = {
+            method: {status: count for (m, status), count in self.answers.items() if m == method}
+            for method in sorted({m for m, _ in self.answers})
+        }
+        shown = "; ".join(
+            f"{method} {sum(found.values())} ("
+            + ", ".join(f"{status}: {count}" for status, count in sorted(found.items()))
+            + ")"
+            for method, found in by_method.items()
+        )
+        return f"{self.answers.total()} requests: {shown}"
 
 
 def assert_no_failure_of_ours(answer: requests.Response) -> None:

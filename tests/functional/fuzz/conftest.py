@@ -29,7 +29,7 @@ def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:  # noqa: F811
 def aim(cloud: Cloud, say: Callable[[str], None]) -> Iterator[Aim]:
     made = Aim(World(cloud))
     yield made
-    say(f"fuzz: {made.shots} requests")
+    say(f"fuzz: {made.tally()}")
 
 
 @pytest.fixture(scope="session")

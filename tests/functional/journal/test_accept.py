@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is accepted: rows and task in one commit, the same for the same request, in order."""
 
+import functools
 import threading
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -12,13 +14,15 @@ from common.errors import (
     InstanceLocked,
     InstanceNotFound,
     Invalid,
+    NotForTpm,
     QuotaExceeded,
 )
 from common.ids import new_uuid
+from common.objects.block_device import BlockDeviceMapping
 from common.objects.image import ImageMeta
 from common.objects.resources import Resources
 from services.conductor import claims
-from services.conductor.db import compute_nodes, instances, journal, power
+from services.conductor.db import compute_nodes, flavors, instances, journal, power
 from tests.functional.db.rows import TINY, caller
 from tests.functional.db.test_quota import OPTIONS
 from tests.functional.journal.world import ADMIN, MEMBER, TwoHosts, request
@@ -49,7 +53,7 @@ def test_a_server_is_booted_stopped_started_rebooted_and_deleted(world):
 
 
 def test_a_server_remembers_its_scheduler_hints(world):
-    hints = {"different_host": ["other"], "query": ["[]"]}
+    hints = {"different_host": ["other"], "query": "[]"}
 
     uuid = world.create(MEMBER, request(scheduler_hints=hints)).uuids[0]
 
@@ -77,6 +81,15 @@ def test_as_many_servers_are_made_as_fit_the_quota(world):
     ]  # fmt: skip
     with pytest.raises(QuotaExceeded):
         world.create(MEMBER, request())
+
+
+def test_how_many_would_be_accepted_is_told_without_making_any(world):
+    uuids = tuple(new_uuid() for _ in range(OPTIONS["instances"] + 2))
+
+    assert world.create.would_accept(MEMBER, request(uuids=uuids)) == OPTIONS["instances"]
+    assert world.scalars("SELECT count(*) FROM instances") == [0]
+    with pytest.raises(QuotaExceeded):
+        world.create.would_accept(MEMBER, request(uuids=uuids, min_count=len(uuids)))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +124,7 @@ def test_without_a_host_a_server_ends_in_error_that_says_why(world):
 
     found = world.get(uuid)
     assert (found.vm_state, found.fault.code) == ("error", 500)
-    assert found.fault.message == "No valid host: 1 host; 1 disabled"
+    assert found.fault.message == "No valid host was found. 1 host; 1 disabled"
     assert world.scalars("SELECT message FROM instance_actions") == [found.fault.message]
 
 
@@ -223,11 +236,105 @@ def test_a_guest_at_rest_takes_on_what_its_host_sees_and_a_busy_one_does_not(wor
     assert world.get(busy).vm_state == "active"
 
 
+def test_a_paused_guest_that_is_gone_is_stopped(world):
+    uuid = world.boot()
+    world.power.pause(MEMBER, uuid)
+    world.report("pause", power_state=3)
+
+    with world.database.begin() as conn:
+        changed = power.take_over(conn, "host1", {uuid: 4})
+
+    assert changed == {uuid: "stopped"}
+
+
+def test_guests_of_a_host_that_booted_run_again_if_they_ran(world):
+    runs, stopped, busy = (world.boot() for _ in range(3))
+    world.power.stop(MEMBER, stopped)
+    world.report("power_off", power_state=4)
+    world.power.pause(MEMBER, busy)
+    world.hosts.sent.clear()
+
+    assert [world.revival.host_booted(MEMBER, "host1") for _ in range(2)] == [1, 0]
+    assert world.revival.host_booted(MEMBER, "host2") == 0
+
+    assert world.get(runs).task_state == "powering-on"
+    assert world.report("revive").instance_uuid == runs
+    assert (world.get(runs).vm_state, world.get(runs).task_state) == ("active", None)
+    assert world.get(stopped).vm_state == "stopped"
+
+
+def test_a_guest_that_does_not_run_again_is_in_error_and_says_why(world):
+    uuid = world.boot()
+    world.revival.host_booted(MEMBER, "host1")
+
+    world.report("revive", error=Invalid("its disk is gone"))
+
+    assert world.get(uuid).vm_state == "error"
+    assert "its host has booted: its disk is gone" in world.get(uuid).fault.message
+
+
+@pytest.mark.parametrize("asked_by", ["flavor", "image"])
+def test_a_guest_with_a_tpm_is_not_sent_where_the_tpm_cannot_follow(world, asked_by):
+    if asked_by == "flavor":
+        with world.database.begin() as conn:
+            flavor = msgspec.structs.replace(
+                TINY, flavorid="tpm", name="tpm", extra_specs={"hw:tpm_version": "2.0"}
+            )
+            flavors.add(conn, flavor)
+        uuid = world.boot(flavorid="tpm")
+    else:
+        uuid = world.boot(image=ImageMeta(id="i", properties={"hw_tpm_version": "2.0"}))
+    evacuate = functools.partial(
+        world.moves.evacuate, host=None, admin_password=None, stopped=False
+    )
+
+    for refused in (lambda: world.shelving[0].shelve(MEMBER, uuid, world.images.add("s")),
+                    lambda: evacuate(ADMIN, uuid)):  # fmt: skip
+        with pytest.raises(NotForTpm, match="not supported for vTPM-enabled instance"):
+            refused()
+    assert world.get(uuid).task_state is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "grace_s"), [("5", 5), ("0", 0), ("99999999", 3600), ("soon", 60), (None, 60)]
+)
+def test_an_image_says_how_long_its_guests_take_to_shut_down(world, wanted, grace_s):
+    properties = {} if wanted is None else {"os_shutdown_timeout": wanted}
+    uuid = world.boot(image=ImageMeta(id="i", properties=properties))
+
+    world.power.stop(MEMBER, uuid)
+
+    told = world.report("power_off", power_state=4).payload
+    assert msgspec.json.decode(told).get("grace_s", 60) == grace_s
+
+
 def test_a_boot_costs_few_statements(world, queries):
     queries.sent.clear()
     world.boot()
 
     assert len(queries.sent) <= 20, queries.sent
+
+
+def test_an_image_of_volumes_is_only_recorded(world):
+    root = world.volumes.add(new_uuid())
+    disk = BlockDeviceMapping(uuid="", source="volume", destination="volume", volume_id=root)
+    (uuid,) = world.create(MEMBER, request(block_devices=(disk,))).uuids
+    with pytest.raises(InstanceInvalidState):
+        world.snapshots.record_image(MEMBER, uuid)
+    world.report("build")
+
+    found = world.snapshots.check(MEMBER, uuid, "create_image", 0)
+    world.snapshots.record_image(MEMBER, uuid)
+
+    assert [each.volume_id for each in found.block_devices] == [root]
+    assert world.scalars("SELECT action FROM instance_actions ORDER BY id") == [
+        "create", "createImage",
+    ]  # fmt: skip
+    assert world.get(uuid).task_state is None
+    with pytest.raises(Invalid, match="no disk on its host"):
+        world.snapshots.create_image(MEMBER, uuid, "i")
+    with pytest.raises(Invalid, match="not supported for volume-backed"):
+        world.snapshots.check(MEMBER, uuid, "create_backup", 0)
 
 
 def test_tasks_are_listed_with_what_they_wait_for(world):

@@ -174,6 +174,7 @@ def test_an_aborted_task_cancels_its_operation_and_undoes_what_it_did(bench):
 
     assert bench.hosts.cancelled == [bench.hosts.sent[0].id]
     assert bench.row(task).state == "undone"
+    assert bench.row(task).reason == "given up for a later request"
     assert bench.written(task) == "given back"
 
 

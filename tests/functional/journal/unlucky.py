@@ -7,7 +7,14 @@ Everything runs in the calling thread, so a test says at which point, and sees h
 import msgspec
 from sqlalchemy import text
 
-from common.errors import DomainNotFound, HypervisorError, ImageNotFound, KilonovaError
+from common.errors import (
+    DomainNotFound,
+    GuestHasArrived,
+    HypervisorError,
+    ImageNotFound,
+    KilonovaError,
+)
+from common.objects.live_target import LiveTarget
 from common.objects.operation import OperationReport
 from services.conductor.db import journal
 from services.conductor.db.journal import Lease, Overdue
@@ -18,9 +25,14 @@ from tests.functional.journal.world import ADMIN, MEMBER, World
 FAILURES = ("refused", "half done", "timed out", "host down", "deleted", "reset", "for good")
 _POWER = {
     "build": 1, "rebuild": 1, "rescue": 1, "unrescue": 1, "power_on": 1, "resume": 1, "unpause": 1,
+    "revive": 1,
     "reboot": 1, "power_off": 4, "pause": 3, "suspend": 7,
 }  # fmt: skip
-_MOVES = ("set_aside", "take_back", "forget_aside", "receive", "migrate_live", "welcome")
+_MOVES = (
+    "set_aside", "take_back", "forget_aside", "receive", "offer_live", "withdraw_live",
+    "prepare_live", "discard_live", "migrate_live", "welcome",
+)  # fmt: skip
+_STARTS = ("build", "rebuild", "take_back", "receive")
 _MOST_ROUNDS = 200
 
 
@@ -68,13 +80,15 @@ class TwoHosts:
     """Guests and files of two hosts; an operation is done once an id.
 
     `guests` has the power of an instance's guests by host, `aside` what hosts keep of those that
-    left.
+    left, `offers` and `landings` what they keep for those that shall move alive, `volumes` the
+    volumes of a guest by host and instance.
     """
 
     def __init__(self, images):
         self.images = images
         self.guests, self.files, self.reports = {}, set(), {}
-        self.aside = set()
+        self.aside, self.offers, self.landings = set(), set(), set()
+        self.volumes = {}
 
     def perform(self, operation, *, failure=None):
         if operation.id not in self.reports:
@@ -100,7 +114,8 @@ class TwoHosts:
         guests = self.guests.setdefault(uuid, {})
         if method == "destroy":
             guests.pop(host, None)
-            self.aside.discard((host, uuid))
+            for kept in (self.aside, self.offers, self.landings):
+                kept.discard((host, uuid))
         elif method in _MOVES:
             self._move(method, host, uuid, guests, arguments)
         elif method == "discard_snapshot":
@@ -114,22 +129,77 @@ class TwoHosts:
             raise DomainNotFound(instance=uuid, host=operation.host)
         elif method == "snapshot":
             self.files.add(image_id)
+        self._see_to_volumes(method, host, uuid, arguments)
         if method in _POWER:
-            guests[host] = _POWER[method]
+            guests[host] = 3 if arguments.get("paused") else _POWER[method]
+        if method == "prepare_live":
+            return msgspec.to_builtins(LiveTarget(folder=host))
         return {"power_state": guests[host]} if host in guests else {}
+
+    def restart(self):
+        """Daemons start anew: guests that have come alive are welcome, told or not."""
+        self.landings = {
+            (host, uuid) for host, uuid in self.landings if host not in self.guests.get(uuid, ())
+        }
+
+    def rename_volume(self, old_id, new_id):
+        for has in self.volumes.values():
+            if old_id in has:
+                has.remove(old_id)
+                has.add(new_id)
+
+    def _see_to_volumes(self, method, host, uuid, arguments):
+        has = self.volumes.setdefault((host, uuid), set())
+        disk = arguments.get("disk")
+        if method in _STARTS:
+            has.clear()
+            has |= {_reached(disk, host) for disk in arguments["instance"].get("block_devices", ())
+                    if disk.get("volume_id")}  # fmt: skip
+        elif method == "migrate_live":
+            there = arguments["to_host"]
+            has.clear()
+            self.volumes[there, uuid] = {
+                _reached(disk, there) for disk in arguments["disks_there"] if disk.get("volume_id")
+            }
+        elif method in ("destroy", "set_aside"):
+            has.clear()
+        elif method == "attach_volume":
+            has.add(_reached(disk, host))
+        elif method == "detach_volume":
+            has.discard(disk["volume_id"])
+        elif method == "swap_volume":
+            has.discard(disk["volume_id"])
+            has.add(_reached(arguments["by"], host))
 
     def _move(self, method, host, uuid, guests, arguments):
         is_aside = (host, uuid) in self.aside
         is_needed_here = method in ("set_aside", "take_back") and not is_aside
-        if (is_needed_here or method in ("migrate_live", "welcome")) and host not in guests:
+        is_live = method in ("offer_live", "migrate_live", "welcome")
+        if (is_needed_here or is_live) and host not in guests:
             raise DomainNotFound(instance=uuid, host=host)
         if method == "set_aside":
             guests.pop(host, None)
             self.aside.add((host, uuid))
         elif method == "forget_aside":
             self.aside.discard((host, uuid))
+        elif method == "offer_live":
+            self.offers.add((host, uuid))
+        elif method == "withdraw_live":
+            self.offers.discard((host, uuid))
+        elif method == "prepare_live":
+            assert (arguments["from_host"], uuid) in self.offers
+            self.landings.add((host, uuid))
+        elif method == "discard_live":
+            if host in guests:
+                raise GuestHasArrived(instance=uuid, host=host)
+            self.landings.discard((host, uuid))
         elif method == "migrate_live":
+            assert (arguments["to_host"], uuid) in self.landings
+            assert arguments["target"]["folder"] == arguments["to_host"]
+            self.offers.discard((host, uuid))
             guests[arguments["to_host"]] = guests.pop(host)
+        elif method == "welcome":
+            self.landings.discard((host, uuid))
         elif method in ("take_back", "receive"):
             assert method == "take_back" or (arguments["from_host"], uuid) in self.aside
             guests[host] = 1 if arguments["start"] else 4
@@ -137,13 +207,20 @@ class TwoHosts:
                 self.aside.discard((host, uuid))
 
 
+def _reached(disk, host):
+    """The volume behind a disk, which the host can reach."""
+    assert disk["connection"]["data"]["host"] == host
+    return disk["volume_id"]
+
+
 class Unlucky(World):
     """`run` lets things happen until everything rests."""
 
-    def __init__(self, database):
+    def __init__(self, database, *, limits=None):
         self.trap, self.inline = Trap(), Inline()
-        super().__init__(database, runner=self.inline, crash=self.trap)
+        super().__init__(database, runner=self.inline, crash=self.trap, limits=limits)
         self.host = TwoHosts(self.images)
+        self.volumes.renamed = self.host.rename_volume
         self.asked = []
 
     def ask(self, request, *arguments):
@@ -183,6 +260,13 @@ class Unlucky(World):
             self.engine.give_up_waiting(Overdue(operation.id, False, True, 0))
         elif not is_hit:
             self.engine.reported(self.host.perform(operation))
+        elif failure == "lost":  # done, and not heard of
+            self.host.perform(operation)
+            self.engine.give_up_waiting(Overdue(operation.id, False, False, 61))
+        elif failure == "lost, and down":  # nor is anybody there to be asked
+            self.host.perform(operation)
+            self._set_last_seen("now() - interval '1 hour'")
+            self.engine.give_up_waiting(Overdue(operation.id, False, True, 0))
         elif failure == "timed out":
             self.engine.give_up_waiting(Overdue(operation.id, False, False, 61))
         elif failure == "deleted":
@@ -214,6 +298,7 @@ class Unlucky(World):
     def _come_back(self):
         """The hosts are there, and do what they owe."""
         self._set_last_seen("now()")
+        self.host.restart()
         with self.database.begin() as conn:
             owed = journal.pending_of(conn, ["host1", "host2"])
         for operation in owed:

@@ -30,6 +30,10 @@ def described(**values):
         routes=({"destination": "10.8.0.0/16", "nexthop": "10.9.0.2"},),
     )  # fmt: skip
     six = FixedIp(address="fd00::7", version=6, cidr="fd00::/64", gateway="fd00::1", dhcp=False)
+    first = (
+        FixedIp(address="127.0.0.1"),
+        FixedIp(address="fd00:1::7", version=6, cidr="fd00:1::/64", address_mode="slaac"),
+    )
     return make_instance(
         hostname="web",
         key_name="mine",
@@ -37,7 +41,7 @@ def described(**values):
         user_data=base64.b64encode(USER_DATA).decode(),
         metadata={"role": "frontend"},
         vifs=(
-            make_vif("127.0.0.1"),
+            make_vif(fixed_ips=first),
             make_vif("10.9.0.7", port_id="p2", mac="fa:16:3e:00:00:02", device="tap-2",
                      fixed_ips=(fixed, six)),
         ),
@@ -58,7 +62,7 @@ def served(transport_url, tmp_path, conductor, database):
 def assert_knows_its_networks(found):
     by_name = {each["name"]: each for each in found["network"]["config"] if "name" in each}
 
-    assert [s["type"] for s in by_name["eth0"]["subnets"]] == ["dhcp4"]
+    assert [s["type"] for s in by_name["eth0"]["subnets"]] == ["dhcp4", "ipv6_slaac"]
     static, six = by_name["eth1"]["subnets"]
     assert (static["address"], static["netmask"]) == ("10.9.0.7", "255.255.255.0")
     assert [(r["network"], r["netmask"], r["gateway"]) for r in static["routes"]] == [

@@ -2,6 +2,7 @@
 """kilonova-metadata as a process, with a real database, broker and conductor's half."""
 
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -12,9 +13,11 @@ import requests
 
 from common.context import service_context
 from common.rpc.control import Control
+from tests import ours
 from tests.functional.conductor_half import daemon_process
 from tests.functional.db.rows import add, make_instance, make_vif
 from tests.functional.rabbitmq import wait_until
+from tests.unit.metadata.vendor import serving
 
 pytestmark = pytest.mark.functional
 
@@ -120,11 +123,25 @@ def test_guests_that_connect_and_say_nothing_hold_nobody_up(metadata, conductor,
     assert answer.text == "web.novalocal"
 
 
+def test_a_guest_reads_what_the_deployments_own_services_say(
+    conductor, guest, transport_url, tmp_path
+):
+    conductor.serve()
+    with serving() as vendor:
+        options = f"cache_s = 0\nvendor_data_targets = ours@{vendor.url}"
+        with daemon_process("metadata", transport_url, tmp_path, options) as process:
+            process.wait_until_healthy()
+            found = get(process, "/openstack/latest/vendor_data2.json").json()
+
+    assert found == {"static": {}, "ours": {"said": "this"}}
+    assert [asked["instance-id"] for asked in vendor.asked] == [guest.uuid]
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes network namespaces")
 def test_it_answers_inside_the_network_namespace_it_is_told(
     conductor, guest, transport_url, tmp_path
 ):
-    name = f"kn-test-{os.getpid()}"
+    name = ours.note(f"kn-test-{secrets.token_hex(4)}")
     inside = ["ip", "netns", "exec", name]
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:

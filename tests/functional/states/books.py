@@ -2,6 +2,7 @@
 """The conductor's books, read from its database: what is claimed must be what is allocated."""
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from sqlalchemy import create_engine, text
 
@@ -28,7 +29,21 @@ LEFT JOIN migrations m ON m.uuid = a.instance_uuid
 LEFT JOIN instances moved ON moved.uuid = m.instance_uuid AND moved.deleted_at IS NULL
 WHERE i.uuid IS NULL
 """
+_DISKS = """
+SELECT i.uuid, i.host, disk ->> 'volume_id', disk ->> 'attachment_id'
+FROM instances i, jsonb_array_elements(i.block_devices) disk
+WHERE i.deleted_at IS NULL AND disk ->> 'volume_id' IS NOT NULL
+"""
 _UNFINISHED = "SELECT count(*) FROM tasks WHERE state IN ('queued', 'runnable', 'waiting')"
+
+
+class Disk(NamedTuple):
+    """A disk of a living instance that is a volume."""
+
+    instance: str
+    host: str | None
+    volume_id: str
+    attachment_id: str | None
 
 
 class Books:
@@ -44,6 +59,11 @@ class Books:
         """How many tasks are not at their end."""
         with self._engine.begin() as conn:
             return int(conn.execute(text(_UNFINISHED)).scalar_one())
+
+    def disks(self) -> list[Disk]:
+        """The volumes that instances have."""
+        with self._engine.begin() as conn:
+            return [Disk(*row) for row in conn.execute(text(_DISKS))]
 
     def mistakes(self, *, reset: Collection[str] = ()) -> list[str]:
         """What does not add up while nothing is under way.

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from services.companion.identity.passwords import Hasher
 from services.companion.network import names
 from services.companion.network.plane import keeper
 from services.companion.settings import Bootstrap, PlaneSettings, Settings
+from tests import ours
 from tests.unit.companion.conftest import CHEAP, ENDPOINTS, PASSWORDS, Cloud, FakeClock
 
 HOST = "plane-host"
@@ -234,8 +234,8 @@ class PlaneCloud(Cloud):
 
 @pytest.fixture
 def cloud(tmp_path):
-    suffix = secrets.token_hex(3)
-    run_path = Path(tempfile.mkdtemp(prefix="kn-plane-", dir="/tmp"))
+    suffix = ours.note(secrets.token_hex(6))
+    run_path = ours.folder("plane")
     run_path.chmod(0o755)
     plane = PlaneSettings(run_path, frozenset((HOST,)), f"kn-plane-{suffix}", METADATA_PORT)
     settings = Settings(tmp_path / "data", "http://c.test", password_cost=CHEAP, plane=plane)

@@ -41,6 +41,17 @@ def test_a_guest_gets_its_ports_address_with_routes_and_mtu_by_dhcp(cloud, tmp_p
     assert guest.pings("10.77.1.1")
 
 
+def test_no_two_networks_that_are_carried_have_the_same_addresses(cloud):
+    cloud.network("10.77.0.0/16")
+    other = cloud.post("/network/v2.0/networks", {"network": {}}).json["network"]["id"]
+    body = {"subnet": {"network_id": other, "cidr": "10.77.9.0/24", "ip_version": 4}}
+
+    refused = cloud.post("/network/v2.0/subnets", body)
+
+    assert refused.status_code == 400
+    assert "overlaps with another subnet" in refused.json["NeutronError"]["message"]
+
+
 def test_an_address_given_to_another_port_is_leased_to_its_guest(cloud, tmp_path):
     net = cloud.network("10.77.1.0/24")
     first = cloud.boot(net, fixed_ips=[{"ip_address": "10.77.1.50"}])
@@ -328,6 +339,25 @@ def test_a_router_lets_its_networks_reach_one_another(cloud, tmp_path):
     assert two.pings(one.ip)
 
 
+def test_a_router_that_is_down_cuts_its_networks_off(cloud, outside, tmp_path):
+    group = cloud.group({"protocol": "icmp"})
+    net = cloud.network("10.77.1.0/24")
+    one, two = (cloud.boot(net, security_groups=[group]) for _ in range(2))
+    for guest in (one, two):
+        guest.dhcp(tmp_path)
+    router = cloud.post("/network/v2.0/routers", {"router": {}}).json["router"]
+    subnet = {"subnet_id": one.port["fixed_ips"][0]["subnet_id"]}
+    cloud.put(f"/network/v2.0/routers/{router['id']}/add_router_interface", subnet)
+    assert until(lambda: one.pings(OUTSIDE))
+
+    cloud.put(f"/network/v2.0/routers/{router['id']}", {"router": {"admin_state_up": False}})
+
+    assert until(lambda: not one.pings(OUTSIDE))
+    assert one.pings(two.ip)
+    cloud.put(f"/network/v2.0/routers/{router['id']}", {"router": {"admin_state_up": True}})
+    assert until(lambda: one.pings(OUTSIDE))
+
+
 def test_a_floating_ip_is_the_guest_to_the_outside(cloud, outside, tmp_path):
     body = {"network": {"router:external": True}}
     public = cloud.post("/network/v2.0/networks", body).json["network"]
@@ -366,4 +396,17 @@ def test_address_pairs_that_overlap_break_nothing(cloud, tmp_path):
     send(two, "10.77.1.200", target.ip, "paired")
 
     assert listener.stdout.readline() == "paired 10.77.1.200\n"
+    assert cloud.companion.plane.problems() == {}
+
+
+def test_a_port_has_dhcp_options_of_its_own(cloud, tmp_path):
+    net = cloud.network("10.77.1.0/24")
+    options = [
+        {"opt_name": "bootfile-name", "opt_value": "one.img"},
+        {"opt_name": "no-such-option", "opt_value": "x"},
+    ]
+    one, two = cloud.boot(net, extra_dhcp_opts=options), cloud.boot(net)
+
+    assert one.dhcp(tmp_path)["boot_file"] == "one.img"
+    assert "boot_file" not in two.dhcp(tmp_path)
     assert cloud.companion.plane.problems() == {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the libvirt tests: a private libvirtd, and an image that boots in no time."""
+"""Fixtures of the libvirt tests: private libvirtds, and an image that boots in no time."""
 
 import pytest
 
@@ -7,11 +7,14 @@ pytest.importorskip("libvirt")
 
 from services.compute.images import GIB, ImageCache
 from services.compute.virt.libvirt.domain_xml.spec import Platform
-from services.compute.virt.libvirt.driver import LibvirtDriver, Settings
+from services.compute.virt.libvirt.driver import LibvirtDriver
+from services.compute.virt.libvirt.settings import Settings
 from tests.contracts.drivers.instances import IMAGE
+from tests.integration.compute.sites import hosts
+from tests.integration.compute.volumes import make_volumes
 from tests.integration.libvirt_host import libvirt_host
 
-__all__ = ["libvirt_host"]
+__all__ = ["hosts", "libvirt_host"]
 
 
 def boot_sector(message):
@@ -21,6 +24,9 @@ def boot_sector(message):
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
+PLATFORM = Platform(
+    disk_cache="unsafe", spice_listen="127.0.0.1", serial_listen="127.0.0.1"
+)  # fmt: skip
 # A guest of 512 bytes: it says so on its serial port and halts.
 GREETING = b"tiny guest is up\r\n"
 IMAGE_BYTES = boot_sector(GREETING).ljust(1 << 20, b"\0")
@@ -59,13 +65,14 @@ def make_driver(libvirt_host, source):
                     "state_folder": state,
                     "instances": state / "instances",
                     "virt_type": "qemu",
-                    "platform": Platform(disk_cache="unsafe"),
+                    "platform": PLATFORM,
                     "soft_reboot_timeout_s": 1,
                     "bridge_wait_s": 1,
                     **settings,
                 }
             ),
             images,
+            make_volumes(state, libvirt_host.name),
         )
         made.append(driver)
         return driver

@@ -17,6 +17,7 @@ from common.rpc.conductor.power import Power
 from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.servers import Servers
 from common.rpc.conductor.tasks import Tasks
+from common.rpc.conductor.volumes import Volumes
 from tests import factories
 
 LIMITS = {
@@ -52,6 +53,10 @@ class MemoryServers(Servers):
     def create(self, ctx, request):
         self._note("create", request)
         return CreatedServers(uuids=request.uuids, reservation_id=request.reservation_id)
+
+    def would_accept(self, ctx, request):
+        self._note("would_accept", request)
+        return len(request.uuids)
 
     def get(self, ctx, instance, *, any_project=False):
         if instance != self.instance.uuid:
@@ -131,7 +136,7 @@ class MemoryCatalog(Catalog):
     def flavor_access(self, ctx, flavorid):
         return [factories.PROJECT]
 
-    def change_flavor_access(self, ctx, flavorid, *, project_id, grant):
+    def change_flavor_access(self, ctx, flavorid, *, project_id, grant, even_public=False):
         return [project_id]
 
     def keypairs(self, ctx, *, user_id, limit=None, marker=None):
@@ -218,10 +223,50 @@ class MemoryTasks(Tasks):
         )  # fmt: skip
 
 
+class MemoryVolumes(Volumes):
+    """Accepts everything but what `refusal` is for; a volume is reserved when asked twice."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: dict[str, Exception] = {}
+
+    def _note(self, what: str, **details: Any) -> None:
+        self.asked.append((what, details))
+        if what in self.refusals:
+            raise self.refusals[what]
+
+    def attach(self, ctx, instance, *, wanted, shelved_too=True):
+        self._note("attach", instance=instance, wanted=wanted, shelved_too=shelved_too)
+        return "task"
+
+    def attached(self, ctx, instance, *, task):
+        self._note("attached", task=task)
+        return "/dev/vdb" if self.asked[-2][0] == "attached" else None
+
+    def detach(self, ctx, instance, *, volume_id, shelved_too=True):
+        self._note("detach", instance=instance, volume_id=volume_id, shelved_too=shelved_too)
+        return "task"
+
+    def detaching(self, ctx, instance, *, task):
+        return True
+
+    def swap(self, ctx, instance, *, volume_id, wanted):
+        self._note("swap", instance=instance, volume_id=volume_id, wanted=wanted)
+
+    def update(self, ctx, instance, *, volume_id, delete_on_termination):
+        self._note("update", volume_id=volume_id, delete_on_termination=delete_on_termination)
+
+    def snapshot_assisted(self, ctx, *, volume_id, snapshot_id, new_file):
+        self._note("snapshot", volume_id=volume_id, snapshot_id=snapshot_id, new_file=new_file)
+
+    def drop_assisted_snapshot(self, ctx, *, volume_id, snapshot_id, delete_info):
+        self._note("drop", volume_id=volume_id, snapshot_id=snapshot_id, delete_info=delete_info)
+
+
 class MemoryLookups:
     """Every image and network is there."""
 
-    def image(self, call, image_id):
+    def image(self, call, image_id, *, missing=None):
         return ImageMeta(id=image_id) if image_id else None
 
     def networks(self, call, asked):

@@ -32,6 +32,13 @@ def test_a_body_of_the_wrong_type_is_refused(ask: Ask, body):
     assert message(ask("POST", "/v2.1/servers", body), 400, "badRequest")
 
 
+@pytest.mark.parametrize("path", [
+    "/os-simple-tenant-usage/", "/os-quota-class-sets/", "/os-quota-sets/", "/servers/",
+])  # fmt: skip
+def test_nothing_is_where_a_url_ends_before_an_id(ask: Ask, path):
+    assert message(ask("GET", f"/v2.1{path}"), 404, "itemNotFound")
+
+
 def test_no_body_where_one_is_needed(ask: Ask):
     text = message(ask("POST", "/v2.1/servers"), 400, "badRequest")
 
@@ -184,8 +191,10 @@ def test_the_tables_paths_do_not_answer_without_their_mount(ask: Ask):
 def test_the_openapi_document_is_there_for_each_version(ask: Ask):
     old = ask("GET", "/openapi.json?microversion=2.1", roles=None).json
     new = ask("GET", "/openapi.json", roles=None).json
+    latest = ask("GET", "/openapi.json?microversion=latest", roles=None).json
 
     assert (old["info"]["version"], new["info"]["version"]) == ("2.1", "2.104")
+    assert latest == new
     assert "/v2.1/servers/{server_id}/tags" in new["paths"]
     assert "/v2.1/servers/{server_id}/tags" not in old["paths"]
     refused = ask("GET", "/openapi.json?microversion=2.200", roles=None)

@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import falcon.testing
@@ -25,6 +26,7 @@ FREE_PORT, USED_PORT = (
     "99999999-9999-4999-8999-999999999991",
     "99999999-9999-4999-8999-999999999992",
 )
+USED_ADDRESS = "10.0.0.8"
 SAVING = "22222222-2222-4222-8222-222222222223"
 TOKEN = "token-of-the-user"
 MEMBER = "member,reader"
@@ -35,6 +37,7 @@ class Neighbours:
 
     def __init__(self) -> None:
         self.networks = [self.network(NETWORK)]
+        self.allocates: str | None = None
         self.tokens: set[str] = set()
 
     @staticmethod
@@ -51,6 +54,13 @@ class Neighbours:
             found = [n for n in self.networks if not ids or n["id"] in ids]
             shared = wanted.get("shared") == "True"
             return _Json({"networks": [n for n in found if n["shared"] == shared or ids]})
+        if path == f"/auto-allocated-topology/{factories.PROJECT}":
+            if self.allocates is None:
+                raise Refused("no such extension", status=404)
+            return _Json({"auto_allocated_topology": {"id": self.allocates}})
+        if path == "/ports" and "id" not in wanted:
+            taken = ("fixed_ips", f"ip_address={USED_ADDRESS}") in params
+            return _Json({"ports": [{"id": USED_PORT}] if taken else []})
         if path == "/ports":
             ports = {FREE_PORT: "", USED_PORT: "somebody"}
             port = wanted["id"]
@@ -85,10 +95,25 @@ def servers() -> conductor.MemoryServers:
 
 
 @pytest.fixture
-def post(parts: Parts, neighbours: Neighbours, servers: conductor.MemoryServers):
+def policy_file(tmp_path: Path) -> Path:
+    """The operator's rules; none, unless a test writes some before it asks."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("{}\n")
+    return file
+
+
+@pytest.fixture
+def policy(policy_file: Path) -> Policy:
+    conf_file = policy_file.with_suffix(".conf")
+    conf_file.write_text(f"[oslo_policy]\npolicy_file = {policy_file}\n")
+    return Policy(config.load("test", ["--config-file", str(conf_file)], []))
+
+
+@pytest.fixture
+def post(parts: Parts, neighbours: Neighbours, servers: conductor.MemoryServers, policy: Policy):
     lookups = Lookups(UserImageClient(neighbours), UserNetworkClient(neighbours))
     parts = dataclasses.replace(parts, lookups=lookups, servers=servers)
-    app = make_app(parts, Policy(config.load("test", [], [])), AppOptions(), dict)
+    app = make_app(parts, policy, AppOptions(), dict)
     client = falcon.testing.TestClient(app)
 
     def send(version: int = 1, roles: str = MEMBER, outer: dict | None = None, **fields):
@@ -162,14 +187,18 @@ def test_several_networks_to_choose_from_are_a_conflict(refused, neighbours):
     )
 
 
-def test_without_any_network_there_is_no_nic_but_auto_is_refused(made, refused, neighbours):
+def test_without_any_network_there_is_no_nic_but_auto_has_one_made(made, refused, neighbours):
     neighbours.networks.clear()
 
     assert made().networks is None
-    assert "network" in refused(version=37, networks="auto")
+    assert refused(version=37, networks="auto") == (
+        f"Unable to automatically allocate a network for project {factories.PROJECT}"
+    )
+    neighbours.allocates = OTHER
+    assert [n.network_id for n in made(version=37, networks="auto").networks] == [OTHER]
 
 
-def test_networks_and_ports_are_checked(made, refused):
+def test_networks_and_ports_are_checked(made, refused, neighbours):
     assert made(networks=[{"uuid": NETWORK, "fixed_ip": "10.0.0.7"}]).networks[0].fixed_ip == (
         "10.0.0.7"
     )
@@ -178,6 +207,12 @@ def test_networks_and_ports_are_checked(made, refused):
     assert refused(networks=[{"port": OTHER}]) == f"Port id {OTHER} could not be found."
     assert refused(409, networks=[{"port": USED_PORT}]) == f"Port {USED_PORT} is still in use."
     assert refused(networks=[{}])
+    taken = {"uuid": NETWORK, "fixed_ip": USED_ADDRESS}
+    assert refused(networks=[taken]) == f"Fixed IP address {USED_ADDRESS} is already in use."
+    neighbours.networks.append(neighbours.network(OTHER) | {"subnets": []})
+    assert refused(networks=[{"uuid": OTHER}]) == (
+        f"Network {OTHER} requires a subnet in order to boot instances on."
+    )
 
 
 def test_security_groups_are_checked(made, refused):
@@ -197,25 +232,20 @@ def test_an_image_that_cannot_be_booted_is_named(refused, image, text):
     assert refused(imageRef=image) == text
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"block_device_mapping": [{"volume_id": OTHER}]},
-        {"block_device_mapping_v2": [{"source_type": "volume", "uuid": OTHER, "boot_index": 0}]},
-    ],
-)
-def test_what_is_not_supported_yet_is_refused_by_its_name(refused, field):
-    assert next(iter(field)) in refused(**field)
-
-
 def test_the_image_itself_may_be_written_as_a_block_device(made, refused):
     disk = {
         "source_type": "image", "destination_type": "local", "uuid": factories.IMAGE,
         "boot_index": 0, "delete_on_termination": True,
     }  # fmt: skip
 
-    assert made(imageRef=None, block_device_mapping_v2=[disk]).image.id == factories.IMAGE
+    request = made(block_device_mapping_v2=[disk])
+
+    assert request.image.id == factories.IMAGE
+    assert request.block_devices == ()  # the conductor makes it by itself, of the flavor's size
     assert refused(imageRef=SAVING, block_device_mapping_v2=[disk])
+    assert refused(imageRef=None, block_device_mapping_v2=[disk]) == (
+        "Block Device Mapping is Invalid: Mapping image to local is not supported."
+    )
 
 
 def test_counts(made, refused):
@@ -263,7 +293,49 @@ def test_tags_and_metadata_go_along(made):
     assert (request.tags, request.metadata) == (("a", "b"), {"k": "v"})
 
 
-def test_scheduler_hints_are_kept(made):
-    hints = {"os:scheduler_hints": {"different_host": [OTHER], "query": "[]"}}
+def test_scheduler_hints_are_kept_as_given(made):
+    hints = {"different_host": [OTHER], "same_host": OTHER, "query": "[]"}
 
-    assert made(outer=hints).scheduler_hints == {"different_host": [OTHER], "query": ["[]"]}
+    assert made(outer={"os:scheduler_hints": hints}).scheduler_hints == hints
+
+
+@pytest.mark.parametrize(
+    ("rule", "asking", "without"),
+    [
+        ("attach_network", {"networks": "auto"}, {"networks": "none"}),
+        ("attach_network", {"networks": [{"uuid": NETWORK}]}, {"networks": "none"}),
+        ("trusted_certs", {"trusted_image_certificates": ["c"]}, {}),
+    ],
+)
+def test_operators_decide_who_may_ask_for_what(policy_file, post, rule, asking, without):
+    rule = f"os_compute_api:servers:create:{rule}"
+    policy_file.write_text(f'"{rule}": "role:admin"\n')
+
+    refused = post(version=63, **asking)
+
+    assert refused.status_code == 403
+    assert refused.json["forbidden"]["message"] == f"Policy doesn't allow {rule} to be performed."
+    assert post(version=63, **without).status_code == 202
+    assert post(version=63, roles="admin,member,reader", **asking).status_code == 202
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_whether_a_flavor_without_disk_will_do_goes_along(policy_file, made, may):
+    if may:
+        policy_file.write_text('"os_compute_api:servers:create:zero_disk_flavor": "@"\n')
+
+    assert made().zero_disk_allowed is may
+
+
+def test_a_host_in_the_zones_place_is_forced(made):
+    admin = "admin,member,reader"
+
+    forced = made(roles=admin, availability_zone="z:h")
+    asked = made(roles=admin, version=74, host="h", availability_zone="z")
+
+    assert (forced.forced, forced.availability_zone, forced.requested_host) == (True, "z", "h")
+    assert (asked.forced, asked.availability_zone, asked.requested_host) == (False, "z", "h")
+
+
+def test_a_reservation_says_where_no_single_server_is(post):
+    assert "location" not in post(return_reservation_id=True).headers

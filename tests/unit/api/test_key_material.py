@@ -14,6 +14,29 @@ from common.errors import InvalidKeypair
 from services.api import key_material
 
 
+def test_a_made_certificate_is_of_its_user_and_openssl_agrees_on_it(tmp_path):
+    user, now = "u" * 200, datetime.datetime.now(datetime.UTC)
+
+    made = key_material.generate_x509(user, now)
+
+    certificate, private = tmp_path / "user.pem", tmp_path / "key.pem"
+    certificate.write_text(made.public_key)
+    private.write_text(made.private_key)
+    subprocess.run(["openssl", "verify", "-x509_strict", "-partial_chain", "-purpose", "sslclient",
+                    "-trusted", certificate, certificate], check=True)  # fmt: skip
+    shown = openssl("x509", "-noout", "-fingerprint", "-subject", "-ext", "subjectAltName",
+                    "-in", certificate)  # fmt: skip
+    assert shown.splitlines()[0].lower().endswith(f"={made.fingerprint}")
+    assert f"CN = {user[:64]}\n" in shown
+    assert f"UPN::{user}@localhost" in shown
+    public = openssl("x509", "-noout", "-pubkey", "-in", certificate)
+    assert openssl("pkey", "-pubout", "-in", private) == public
+
+
+def openssl(*words):
+    return subprocess.run(["openssl", *words], check=True, capture_output=True, text=True).stdout
+
+
 def test_a_made_pair_belongs_together_and_ssh_keygen_agrees_on_its_fingerprint(tmp_path):
     made = key_material.generate_ssh()
     private, public = tmp_path / "key", tmp_path / "key.pub"

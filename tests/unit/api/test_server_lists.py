@@ -112,6 +112,8 @@ def test_a_project_is_chosen_among_all_projects_only(filters):
     assert filters("project_id=p").project_id == factories.PROJECT
     assert "project_id" not in filters("project_id=p").columns
     assert filters("project_id=p&all_tenants=1").columns == {"project_id": ["p"]}
+    assert filters("tenant_id=p&all_tenants=1").columns == {"project_id": ["p"]}
+    assert filters("tenant_id=p").columns == {}
 
 
 def test_the_detailed_list_has_a_rule_of_its_own(ask):

@@ -4,13 +4,16 @@
 import json
 from datetime import date
 
+import pytest
+
 from common.guest_metadata import ec2_tree, openstack_tree
 from common.guest_metadata.network_data import network_data
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
 from common.objects.keypair import Keypair
-from common.objects.network import FixedIp
+from common.objects.network import FixedIp, VirtualInterface
 from tests.contracts.drivers.instances import make_instance, make_vif
+from tests.contracts.drivers.volumes import make_mapping
 
 SETTINGS = TreeSettings(random_bytes=bytes)
 KEY = Keypair(user_id="u", name="mine", fingerprint="f", public_key="ssh-ed25519 AAAA me")
@@ -100,6 +103,24 @@ def test_a_static_address_comes_with_its_routes():
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({"address_mode": "slaac"}, "ipv6_slaac"),
+        ({"address_mode": "dhcpv6-stateful"}, "ipv6_dhcpv6-stateful"),
+        ({"address_mode": "dhcpv6-stateless", "dhcp": False}, "ipv6"),
+        ({}, "ipv6_dhcp"),
+    ],
+)
+def test_a_guest_is_told_how_it_gets_its_ipv6_address(values, kind):
+    ip = FixedIp(address="fd00::5", version=6, cidr="fd00::/64", **values)
+    vif = VirtualInterface(port_id="p", network_id="n", mac="fa:16:3e:00:00:01", fixed_ips=(ip,))
+
+    (network,) = network_data((vif,))["networks"]
+
+    assert network["type"] == kind
+
+
 def test_an_ipv6_netmask_is_written_out():
     ip = FixedIp(address="2001:db8::5", version=6, cidr="2001:db8::/64", gateway="fe80::1",
                  dhcp=False)  # fmt: skip
@@ -129,3 +150,23 @@ def test_old_ec2_versions_know_less():
 
     assert "placement" not in tree
     assert "instance-type" not in tree
+
+
+def test_tagged_devices_are_told_with_what_a_guest_knows_them_by():
+    disks = (
+        make_mapping(tag="database", device_name="/dev/vdb"),
+        make_mapping(tag="log", device_name="/dev/sdc", disk_bus="scsi"),
+        make_mapping(device_name="/dev/vdd"),
+        make_mapping(tag="scratch", source="blank", destination="local", volume_id=None),
+    )
+    told = meta_data("latest", vifs=(make_vif(tag="uplink"),), block_devices=disks)["devices"]
+
+    assert told == [
+        {"type": "nic", "bus": "none", "address": "none", "mac": make_vif().mac,
+         "tags": ["uplink"]},
+        {"type": "disk", "bus": "pci", "address": "none", "serial": disks[0].volume_id,
+         "path": "/dev/vdb", "tags": ["database"]},
+        {"type": "disk", "bus": "scsi", "address": "0:0:0:2", "serial": disks[1].volume_id,
+         "path": "/dev/sdc", "tags": ["log"]},
+        {"type": "disk", "bus": "pci", "address": "none", "tags": ["scratch"]},
+    ]  # fmt: skip

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from common.states import ALLOWED, TaskState, VmState, api_status
+from common.states import (
+    ALLOWED,
+    CONSOLE_WORD,
+    NO_CONSOLE_DURING,
+    TaskState,
+    VmState,
+    api_status,
+)
 
 _DATA = json.loads(
     (Path(__file__).parents[2] / "conformance" / "contract" / "states.json").read_text()
@@ -78,7 +85,16 @@ def test_an_operation_is_allowed_in_the_contracts_states(row):
 
 def test_the_table_has_nothing_that_the_contract_lacks():
     known = {_key(row["operation"]) for row in _ROWS}
-    assert ALLOWED.keys() - known == {"attach_volume_unshelved", "detach_volume_unshelved"}
+    assert ALLOWED.keys() - known == {
+        "attach_volume_unshelved", "detach_volume_unshelved", "extend_volume", "snapshot_volume",
+    }  # fmt: skip
+
+
+def test_consoles_are_refused_in_the_contracts_states():
+    row = next(r for r in _DATA["operations"] if r["operation"].endswith("/remote-consoles"))
+
+    assert set(row["rejected"]["task_state"]) == NO_CONSOLE_DURING
+    assert row["word_in_409"] == CONSOLE_WORD
 
 
 @pytest.mark.parametrize("vm_state", _DATA["status"]["map"])

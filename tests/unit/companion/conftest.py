@@ -19,6 +19,7 @@ ENDPOINTS = {
     "identity": "http://c.test/identity/v3",
     "image": "http://c.test/image",
     "network": "http://c.test/network",
+    "volumev3": "http://c.test/volume/v3/$(project_id)s",
     "compute": "http://c.test:8774/v2.1",
 }
 
@@ -119,9 +120,14 @@ class Cloud:
         self.tokens[name] = token.headers["X-Subject-Token"]
         return user_id, project
 
-    def restart(self):
-        """Stop, and start again on the same store."""
+    def settle(self):
+        """Wait until nothing goes on behind requests."""
+        assert self.companion.jobs.is_idle(30)
+
+    def restart(self, settings=None):
+        """Stop, and start again on the same store, with other settings if given."""
         self.companion.stop()
+        self.settings = settings or self.settings
         self.companion = make_companion(self.settings, self.clock)
         self.client = falcon.testing.TestClient(self.companion.app)
 

@@ -57,6 +57,16 @@ def test_the_virtual_size_of_a_qcow2_is_read_from_its_header(cloud):
     assert cloud.get(f"{V2}/images/{image['id']}").json["virtual_size"] == 64 << 20
 
 
+def test_empty_stretches_of_an_image_take_no_room(cloud, settings):
+    data = b"begin" + bytes((1 << 20) - 10) + b"end.."
+    image = create(cloud)
+
+    upload(cloud, image, data)
+
+    assert cloud.get(f"{V2}/images/{image['id']}/file").content == data
+    assert (settings.data_path / "images" / image["id"]).stat().st_blocks < 1 << 11
+
+
 def test_data_comes_once(cloud):
     image = create(cloud)
     upload(cloud, image, b"first")

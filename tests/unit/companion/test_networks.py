@@ -46,15 +46,22 @@ def test_host_bits_of_a_cidr_are_cleared(cloud):
     assert subnet["cidr"] == "10.5.0.0/24"
 
 
-def test_no_two_subnets_of_the_host_overlap(cloud):
-    network(cloud, "10.1.0.0/16")
-    other = create(cloud, "networks")
-    body = {"subnet": {"network_id": other["id"], "cidr": "10.1.9.0/24", "ip_version": 4}}
+def test_no_two_subnets_of_a_network_overlap(cloud):
+    net, _ = network(cloud, "10.1.0.0/16")
+    body = {"subnet": {"network_id": net["id"], "cidr": "10.1.9.0/24", "ip_version": 4}}
 
     refused = cloud.post(f"{V2}/subnets", body)
 
     assert refused.status_code == 400
     assert "overlaps with another subnet" in refused.json["NeutronError"]["message"]
+
+
+def test_networks_that_are_only_stored_may_have_the_same_addresses(cloud):
+    (one, _), (other, _) = network(cloud, "10.1.0.0/24"), network(cloud, "10.1.0.0/24")
+
+    ports = [create(cloud, "ports", network_id=net["id"]) for net in (one, other)]
+
+    assert len({port["fixed_ips"][0]["ip_address"] for port in ports}) == 1
 
 
 @pytest.mark.parametrize("cidr", [
@@ -85,7 +92,7 @@ def test_a_subnet_that_makes_no_sense_is_refused(cloud, more):
     assert refused.json["NeutronError"]["message"]
 
 
-def test_an_ipv6_subnet_is_stored_and_given_out_when_asked_for(cloud):
+def test_a_port_gets_an_address_of_each_ip_version(cloud):
     net, _ = network(cloud)
     six = create(cloud, "subnets", network_id=net["id"], cidr="fd00::/64", ip_version=6)
 
@@ -93,7 +100,49 @@ def test_an_ipv6_subnet_is_stored_and_given_out_when_asked_for(cloud):
     plain = create(cloud, "ports", network_id=net["id"])
 
     assert port["fixed_ips"] == [{"subnet_id": six["id"], "ip_address": "fd00::2"}]
-    assert [ip["ip_address"] for ip in plain["fixed_ips"]] == ["10.1.0.2"]
+    assert [ip["ip_address"] for ip in plain["fixed_ips"]] == ["10.1.0.2", "fd00::3"]
+
+
+def test_where_guests_give_themselves_addresses_a_port_has_the_one_of_its_mac(cloud):
+    net, _ = network(cloud)
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    create(cloud, "subnets", network_id=net["id"], cidr="fd00::/64", ip_version=6, **modes)
+
+    port = create(cloud, "ports", network_id=net["id"], mac_address="fa:16:3e:00:00:01")
+
+    addresses = [ip["ip_address"] for ip in port["fixed_ips"]]
+    assert addresses == ["10.1.0.2", "fd00::f816:3eff:fe00:1"]
+
+
+def test_a_ports_own_dhcp_options_are_added_replaced_and_taken_away(cloud):
+    net, _ = network(cloud)
+    first = {"opt_name": "bootfile-name", "opt_value": "a"}
+    second = {"opt_name": "59", "opt_value": "b", "ip_version": 6}
+    port = create(cloud, "ports", network_id=net["id"], extra_dhcp_opts=[first, second])
+
+    changes = [{**first, "opt_value": "c"}, {**second, "opt_value": None}]
+    body = {"port": {"extra_dhcp_opts": changes}}
+    changed = cloud.put(f"{V2}/ports/{port['id']}", body).json["port"]
+
+    assert port["extra_dhcp_opts"] == [{"ip_version": 4, **first}, second]
+    assert changed["extra_dhcp_opts"] == [{"ip_version": 4, **first, "opt_value": "c"}]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"opt_name": "bootfile-name"},
+        {"opt_name": "67\nuser=root", "opt_value": "x"},
+        {"opt_name": "67", "opt_value": "x\nconf-script=/bin/sh"},
+        {"opt_name": "67", "opt_value": "x", "ip_version": 5},
+        {"opt_name": "67", "opt_value": "x", "more": "y"},
+    ],
+)
+def test_a_dhcp_option_that_is_none_is_refused(cloud, option):
+    net, _ = network(cloud)
+    body = {"network_id": net["id"], "extra_dhcp_opts": [option]}
+
+    assert cloud.post(f"{V2}/ports", {"port": body}).status_code == 400
 
 
 def test_a_port_gets_an_address_a_mac_and_the_default_group(cloud):

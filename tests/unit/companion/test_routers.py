@@ -35,6 +35,19 @@ def test_a_router_joins_a_subnet_by_its_gateways_address(cloud, external):
     assert cloud.get(f"{V2}/ports").json["ports"] == []
 
 
+def test_a_router_joins_no_two_subnets_with_the_same_addresses(cloud):
+    _, one = network(cloud, "10.1.0.0/16")
+    _, other = network(cloud, "10.1.9.0/24")
+    router = create(cloud, "routers")
+    join = f"{V2}/routers/{router['id']}/add_router_interface"
+    cloud.put(join, {"subnet_id": one["id"]})
+
+    refused = cloud.put(join, {"subnet_id": other["id"]})
+
+    assert error(refused) == (400, "BadRequest")
+    assert f"overlaps with cidr 10.1.0.0/16 of subnet {one['id']}" in refused.text
+
+
 @pytest.mark.parametrize("body", [{}, {"subnet_id": 5}, [], {"subnet_id": "a", "port_id": "b"}])
 def test_joining_nothing_is_refused(cloud, body):
     router = create(cloud, "routers")

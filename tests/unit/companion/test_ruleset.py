@@ -70,6 +70,13 @@ def test_networks_are_apart_unless_a_router_joins_them():
     assert 'oifname { "br22222222-aa" } drop' not in joined
 
 
+def test_a_network_whose_routers_are_down_is_cut_off_both_ways():
+    text = rules(port(), bridges=(Bridge(NETWORK, 1500, (SUBNET,), cut_off=True),))
+
+    assert 'oifname != "br11111111-aa" drop' in text
+    assert 'iifname != "br11111111-aa" drop' in text
+
+
 def test_a_subnet_without_gateway_has_no_way_outside():
     closed = Subnet("s", "10.0.0.0/24", "10.0.0.254", None, True)
 
@@ -80,7 +87,50 @@ def test_a_subnet_without_gateway_has_no_way_outside():
 def test_dhcp_gives_each_port_its_address_and_a_harmless_name():
     lines = dhcp.hosts_file([port(host_name="Web-1"), port(host_name="a,b\nc", ips=("10.0.0.6",))])
 
-    assert lines == f"{MAC},10.0.0.5,web-1\n{MAC},10.0.0.6,host-10-0-0-6\n"
+    tag = "set:tap33333333-aa"
+    assert lines == f"{MAC},{tag},10.0.0.5,web-1\n{MAC},{tag},10.0.0.6,host-10-0-0-6\n"
+
+
+def test_dhcp_knows_a_ports_own_options_by_its_tag():
+    options = ((4, "bootfile-name", "x"), (6, "59", "y"))
+
+    lines = dhcp.options_file([port(options=options)])
+
+    tag = "tag:tap33333333-aa"
+    assert lines == f"{tag},option:bootfile-name,x\n{tag},option6:59,y\n"
+
+
+def test_a_rule_for_ipv6_says_so():
+    six = port(ips=("fd00::5",), rules=(
+        Rule("ingress", "tcp", 22, 23, "2001:db8::/32", version=6),
+        Rule("ingress", "icmp", 128, 0, version=6), Rule("egress", "58", version=6),
+        Rule("ingress", remote_group="g-1", version=6),
+    ))  # fmt: skip
+
+    text = rules(six, members={"g-1": (IP, "fd00::5")})
+
+    for line in (
+        "ip6 saddr 2001:db8::/32 tcp dport 22-23 return", "icmpv6 type 128 icmpv6 code 0 return",
+        "meta l4proto 58 return", "ip6 saddr @group6_g1 return",
+        "set group6_g1 { type ipv6_addr; elements = { fd00::5 }; }",
+        "set group_g1 { type ipv4_addr; elements = { 10.0.0.5 }; }",
+    ):  # fmt: skip
+        assert line in text
+
+
+def test_router_advertisements_say_how_addresses_are_made():
+    def words(mode):
+        six = Subnet("s", "fd00::/64", "fd00::1", "fd00::1", True, ("fd00::53",), (), mode, mode)
+        return dhcp.command(Bridge(NETWORK, 1400, (six,)), Path("/x"))
+
+    for mode, kind in (
+        ("slaac", "ra-only"), ("dhcpv6-stateless", "ra-stateless"), ("dhcpv6-stateful", "static"),
+    ):  # fmt: skip
+        assert f"--dhcp-range=set:subnet0,fd00::,{kind},64,86400s" in words(mode)
+        assert "--ra-param=br11111111-aa,mtu:1400,200,1800" in words(mode)
+        assert "--dhcp-option=tag:subnet0,option6:dns-server,[fd00::53]" in words(mode)
+    assert "--enable-ra" not in words(None)
+    assert "--dhcp-range=set:subnet0,fd00::,static,64,86400s" in words(None)
 
 
 def test_dhcp_tells_routes_name_servers_and_mtu():

@@ -9,7 +9,7 @@ import pytest
 from common.errors import ImageUnacceptable
 from services.compute.virt.libvirt.domain_xml.domain import NAMESPACE, domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
-from services.compute.virt.libvirt.domain_xml.spec import DiskSpec, DomainSpec, Platform
+from services.compute.virt.libvirt.domain_xml.spec import Backing, DiskSpec, DomainSpec, Platform
 from tests.contracts.drivers.instances import IMAGE, TINY, make_instance, make_vif
 
 
@@ -68,6 +68,40 @@ def test_the_serial_log_is_appended_to():
     assert source.attrib == {"path": "/i/console.log", "append": "on"}
 
 
+def test_a_serial_port_that_listens_is_logged_as_well():
+    platform = Platform(serial_listen="192.0.2.7")
+    serial = define(platform=platform, serial_port=10007).find("devices/serial")
+
+    assert serial.get("type") == "tcp"
+    source = serial.find("source").attrib
+    assert (source["mode"], source["host"], source["service"]) == ("bind", "192.0.2.7", "10007")
+    assert serial.find("log").attrib == {"file": "/i/console.log", "append": "on"}
+
+
+@pytest.mark.parametrize(
+    ("platform", "kinds", "channels"),
+    [
+        (Platform(), ["vnc"], 0),
+        (Platform(spice_listen="192.0.2.7"), ["vnc", "spice"], 1),
+        (Platform(vnc_listen=None, spice_listen="192.0.2.7", spice_agent=False), ["spice"], 0),
+        (Platform(vnc_listen=None), [], 0),
+    ],
+)
+def test_a_guest_has_the_displays_of_its_host(platform, kinds, channels):
+    domain = define(platform=platform)
+
+    assert [found.get("type") for found in domain.iterfind("devices/graphics")] == kinds
+    assert len(domain.findall("devices/channel[@type='spicevmc']")) == channels
+
+
+def test_a_guest_without_a_video_adapter_has_no_display():
+    platform = Platform(spice_listen="192.0.2.7")
+
+    assert define(properties={"hw_video_model": "none"}, platform=platform).find(
+        "devices/graphics"
+    ) is None  # fmt: skip
+
+
 def test_disks_are_named_in_order_and_the_config_drive_is_a_cdrom():
     disks = define(
         disks=(
@@ -78,7 +112,7 @@ def test_disks_are_named_in_order_and_the_config_drive_is_a_cdrom():
     ).findall("devices/disk")
 
     assert [(d.get("device"), d.find("target").get("dev")) for d in disks] == [
-        ("disk", "vda"), ("disk", "vdb"), ("cdrom", "hda"),
+        ("disk", "vda"), ("disk", "vdb"), ("cdrom", "hdd"),
     ]  # fmt: skip
     assert disks[2].find("readonly") is not None
 
@@ -138,3 +172,24 @@ def test_a_guest_without_video_has_no_display():
 
     assert domain.find("devices/graphics") is None
     assert domain.find("devices/video/model").get("type") == "none"
+
+
+def test_what_a_disk_stands_on_is_said_and_never_read_from_its_header():
+    disks = define(
+        disks=(
+            DiskSpec("/i/disk", "qcow2", "root", Backing("/c/image.raw", "raw")),
+            DiskSpec("/i/eph", "raw", "ephemeral"),
+        )
+    ).findall("devices/disk")
+
+    overlay, alone = (disk.find("backingStore") for disk in disks)
+    assert overlay.find("source").get("file") == "/c/image.raw"
+    assert overlay.find("format").get("type") == "raw"
+    assert list(overlay.find("backingStore")) == list(alone) == []
+
+
+def test_the_firmwares_variables_are_kept_with_the_instance():
+    uefi = {"hw_firmware_type": "uefi"}
+
+    assert define(properties=uefi, nvram="/i/nvram.fd").findtext("os/nvram") == "/i/nvram.fd"
+    assert define(nvram="/i/nvram.fd").find("os/nvram") is None

@@ -10,9 +10,12 @@ from common.errors import HypervisorError, ImageUnacceptable
 from common.objects.resources import Resources
 from common.states import PowerState
 from services.compute.virt.driver import never_cancelled
-from services.compute.virt.fake import Behaviour, Director, FakeDriver, Fault, GuestMemory
+from services.compute.virt.fake.director import Behaviour, Director, Fault
+from services.compute.virt.fake.driver import FakeDriver
+from services.compute.virt.fake.memory import GuestMemory
 from tests.contracts.drivers.contract import DriverContract
-from tests.contracts.drivers.instances import make_instance
+from tests.contracts.drivers.instances import IMAGE, make_instance
+from tests.contracts.drivers.moves import MoveContract, Site
 
 TOTAL = Resources(vcpus=8, memory_mib=8192, disk_gib=100)
 
@@ -20,7 +23,7 @@ TOTAL = Resources(vcpus=8, memory_mib=8192, disk_gib=100)
 def make_driver(memory, director=None, host="fake1", snapshots=Path("/nonexistent")):
     return FakeDriver(
         host, total=TOTAL, director=director or Director(Behaviour()), memory=memory,
-        snapshots=snapshots,
+        snapshots=snapshots, images=snapshots.parent / "images",
     )  # fmt: skip
 
 
@@ -40,6 +43,20 @@ class TestFakeDriver(DriverContract):
         return make_driver(GuestMemory(state_file))
 
 
+class TestFakeMoves(MoveContract):
+    @pytest.fixture
+    def memory(self):
+        return GuestMemory()
+
+    @pytest.fixture
+    def source(self, memory):
+        return Site("fake1", make_driver(memory, host="fake1"))
+
+    @pytest.fixture
+    def dest(self, memory):
+        return Site("fake2", make_driver(memory, host="fake2"))
+
+
 def test_hosts_of_one_process_have_guests_of_their_own():
     memory, instance = GuestMemory(), make_instance()
     one, two = make_driver(memory, host="one"), make_driver(memory, host="two")
@@ -48,6 +65,14 @@ def test_hosts_of_one_process_have_guests_of_their_own():
 
     assert instance.uuid in one.power_states()
     assert two.power_states() == {}
+
+
+def test_a_cached_image_leaves_a_file_for_each_host(tmp_path):
+    for host in ("one", "two"):
+        make_driver(GuestMemory(), host=host, snapshots=tmp_path / "s").cache_image(IMAGE)
+
+    left = sorted(file.name for file in (tmp_path / "images").iterdir())
+    assert left == [f"one.{IMAGE.id}", f"two.{IMAGE.id}"]
 
 
 def test_half_a_line_of_a_killed_process_is_ignored(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wishes of flavors and images, each as what stands in the domain definition for it."""
 
+import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -8,7 +9,12 @@ import pytest
 from common.errors import HypervisorError, ImageUnacceptable
 from services.compute.virt.libvirt.domain_xml.domain import domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
-from services.compute.virt.libvirt.domain_xml.spec import DiskSpec, DomainSpec, Platform
+from services.compute.virt.libvirt.domain_xml.spec import (
+    EMULATOR,
+    DiskSpec,
+    DomainSpec,
+    Platform,
+)
 from services.compute.virt.libvirt.pinning import choose_pins
 from tests.contracts.drivers.instances import make_vif
 from tests.unit.compute.test_domain_xml import make_guest
@@ -19,8 +25,12 @@ _DISKS = (DiskSpec("/i/disk", "qcow2", "root"),)
 def define(specs=None, properties=None, *, vcpus=1, platform=None):
     guest = make_guest(properties=properties, extra_specs=specs, vcpus=vcpus)
     platform = platform or Platform()
+    return describe(guest, platform, choose_hardware(guest, platform))
+
+
+def describe(guest, platform, hardware):
     spec = DomainSpec(
-        instance=guest, platform=platform, hardware=choose_hardware(guest, platform),
+        instance=guest, platform=platform, hardware=hardware,
         disks=_DISKS, vifs=(make_vif(),), console_log="/i/console.log",
     )  # fmt: skip
     return ET.fromstring(domain_xml(spec))
@@ -104,7 +114,7 @@ def test_uefi_is_picked_by_features_and_secure_boot_brings_what_it_needs():
     secure = define({"os:secure_boot": "required"}, {"hw_firmware_type": "uefi"})
 
     assert plain.find("os").get("firmware") == "efi"
-    assert plain.find("os/loader").get("secure") == "no"
+    assert plain.find("os/loader") is None  # libvirt 9 refuses a loader that is not secure
     assert secure.find("os/loader").get("secure") == "yes"
     assert secure.find("os/type").get("machine") == "q35"
     assert secure.find("features/smm").get("state") == "on"
@@ -162,6 +172,52 @@ def test_a_mixed_guest_has_the_cpus_of_its_mask_for_itself():
     assert choose_hardware(guest, platform).processor.dedicated == {1, 2}
 
 
+@pytest.mark.parametrize(
+    ("policy", "pins", "expected"),
+    [
+        (None, {0: 2, 1: 3}, "2,3"), ("share", {0: 2, 1: 3}, "0"),
+        ("isolate", {0: 2, 1: 3, EMULATOR: 4}, "4"),
+    ],
+)  # fmt: skip
+def test_threads_of_the_hypervisor_run_where_the_flavor_has_them(policy, pins, expected):
+    platform = Platform(dedicated_cpus=frozenset((2, 3, 4)), shared_cpus=frozenset((0,)))
+    specs = {"hw:cpu_policy": "dedicated"}
+    if policy:
+        specs["hw:emulator_threads_policy"] = policy
+    guest = make_guest(extra_specs=specs, vcpus=2)
+    hardware = choose_hardware(guest, platform)
+    hardware = dataclasses.replace(
+        hardware, processor=dataclasses.replace(hardware.processor, pins=pins)
+    )
+
+    domain = describe(guest, platform, hardware)
+
+    assert domain.find("cputune/emulatorpin").get("cpuset") == expected
+    assert [p.attrib for p in domain.iterfind("cputune/vcpupin")] == [
+        {"vcpu": "0", "cpuset": "2"}, {"vcpu": "1", "cpuset": "3"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "specs", "expected"),
+    [
+        ({}, {}, (None, None, {})),
+        ({"cpu_mode": "maximum"}, {}, ("maximum", None, {})),
+        ({"virt_type": "kvm"}, {}, ("host-model", None, {})),
+        ({"virt_type": "kvm", "cpu_mode": "host-passthrough"}, {}, ("host-passthrough", None, {})),
+        ({"cpu_model": "Nehalem", "cpu_features": ("aes",)}, {},
+         ("custom", "Nehalem", {"aes": "require"})),
+        ({"cpu_features": ("aes",)}, {}, ("custom", "qemu64", {"aes": "require"})),
+        ({}, {"hw:hide_hypervisor_id": "true"}, ("custom", "qemu64", {"hypervisor": "disable"})),
+    ],
+)  # fmt: skip
+def test_a_guest_has_the_cpu_of_its_host(values, specs, expected):
+    cpu = define(specs, platform=Platform(**values)).find("cpu")
+
+    features = {each.get("name"): each.get("policy") for each in cpu.iterfind("feature")}
+    assert (cpu.get("mode"), cpu.findtext("model"), features) == expected
+
+
 def test_pins_are_free_cpus_of_the_set_and_never_shared():
     assert choose_pins(frozenset((0, 1)), frozenset((4, 5, 6)), frozenset((5,))) == {0: 4, 1: 6}
     with pytest.raises(HypervisorError, match="2 dedicated CPUs are wanted, 1 of this host's 3"):
@@ -184,6 +240,7 @@ def test_pins_are_free_cpus_of_the_set_and_never_shared():
         ({"hw:mem_page_size": "huge"}, {}, 1, "hw:mem_page_size=huge is no size"),
         ({"hw:locked_memory": "true"}, {}, 1, "hw:locked_memory needs hw:mem_page_size"),
         ({"os:secure_boot": "required"}, {}, 1, "secure boot needs hw_firmware_type=uefi"),
+        ({"hw:emulator_threads_policy": "isolate"}, {}, 1, "needs hw:cpu_policy=dedicated"),
         ({"hw:cpu_policy": "shared"}, {"hw_cpu_policy": "dedicated"}, 1, "differs from the flavor"),
         ({"hw:pmu": "maybe"}, {}, 1, "neither true nor false"),
         ({}, {"hw_viommu_model": "intel"}, 1, "needs hw_machine_type=q35"),

@@ -2,6 +2,7 @@
 """The image cache: one download an image, nothing half there, nothing unchecked."""
 
 import hashlib
+import subprocess
 import threading
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from common.errors import ImageUnacceptable, OperationCancelled, Unavailable
 from common.objects.image import ImageMeta
-from services.compute.images import ImageCache
+from services.compute.images import CachedImage, ImageCache
 
 DISK = bytes(range(256)) * 16
 META = ImageMeta(
@@ -18,9 +19,9 @@ META = ImageMeta(
 
 
 class Source:
-    """An image service: gives `content`, waits for `go` first, counts."""
+    """An image service: gives `content`, waits for `go` first, counts; `breaks` so many times."""
 
-    def __init__(self, content=DISK, breaks=False):
+    def __init__(self, content=DISK, breaks=0):
         self.content, self.breaks, self.downloads = content, breaks, 0
         self.go = threading.Event()
         self.go.set()
@@ -30,6 +31,7 @@ class Source:
         self.go.wait(10)
         yield self.content[:1000]
         if self.breaks:
+            self.breaks -= 1
             raise Unavailable(service="The image service")
         yield self.content[1000:]
 
@@ -45,7 +47,7 @@ def source():
 
 @pytest.fixture
 def cache(tmp_path, source):
-    return ImageCache(tmp_path, source, most_bytes=1 << 20)
+    return ImageCache(tmp_path, source, most_bytes=1 << 20, pause_s=0)
 
 
 def change(**values):
@@ -81,13 +83,46 @@ def test_an_image_stays_cached_over_a_restart(tmp_path, cache, source):
 
 
 def test_a_broken_download_leaves_nothing_and_the_next_one_works(tmp_path, cache, source):
-    source.breaks = True
+    source.breaks = 3
     with pytest.raises(Unavailable):
         cache.fetch(META, disk_gib=1, checkpoint=never)
     assert list(tmp_path.iterdir()) == []
-    source.breaks = False
 
     cache.fetch(META, disk_gib=1, checkpoint=never)
+
+
+def test_a_download_that_breaks_off_is_begun_anew(cache, source):
+    source.breaks = 2
+
+    cached = cache.fetch(META, disk_gib=1, checkpoint=never)
+
+    assert source.downloads == 3
+    assert cache.path(cached).read_bytes() == DISK
+
+
+def test_who_waits_for_the_image_service_can_give_up(tmp_path, source):
+    def cancelled():
+        if source.downloads == 1 and source.breaks == 0:
+            raise OperationCancelled(reason="x")
+
+    cache = ImageCache(tmp_path, source, most_bytes=1 << 20, pause_s=3600)
+    source.breaks = 1
+
+    with pytest.raises(OperationCancelled):
+        cache.fetch(META, disk_gib=1, checkpoint=cancelled)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_that_was_damaged_is_fetched_anew(cache, source, caplog):
+    cached = cache.fetch(META, disk_gib=1, checkpoint=never)
+    cache.path(cached).write_bytes(DISK[:100])
+
+    again = cache.fetch(META, disk_gib=1, checkpoint=never)
+
+    assert cache.path(again).read_bytes() == DISK
+    assert source.downloads == 2
+    assert "has 100 of its 4096 bytes" in caplog.text
 
 
 def test_what_a_killed_daemon_left_half_loaded_is_removed(tmp_path, source):
@@ -134,7 +169,8 @@ def test_an_image_too_big_for_the_flavor_is_refused_with_both_sizes(tmp_path):
     with sparse.path(cached).open("r+b") as file:
         file.truncate((2 << 30) + 1)
     described = tmp_path / "big.json"
-    grown = msgspec.structs.replace(cached, virtual_size=(2 << 30) + 1)
+    size = (2 << 30) + 1
+    grown = msgspec.structs.replace(cached, virtual_size=size, file_bytes=size)
     described.write_bytes(msgspec.json.encode(grown))
 
     with pytest.raises(ImageUnacceptable, match="needs a disk of 3 GiB and the flavor gives 2 GiB"):
@@ -154,3 +190,41 @@ def test_old_images_go_unless_a_guest_uses_them(tmp_path, source):
 
     assert cache.path(used).exists()
     assert not cache.path(unused).exists()
+
+
+def test_an_image_of_another_hosts_cache_is_looked_at_before_it_is_kept(tmp_path, source):
+    cache = ImageCache(tmp_path / "cache", source, most_bytes=1 << 20)
+    theirs = CachedImage(image_id="gone", file_name="else.raw", format="raw", virtual_size=4096)
+
+    adopted = cache.adopt(theirs, lambda path: path.write_bytes(DISK), never)
+
+    assert cache.path(adopted).read_bytes() == DISK
+    assert cache.find("gone") == adopted
+    assert cache.adopt(theirs, lambda path: path.write_bytes(b""), never) == adopted
+    hostile = msgspec.structs.replace(theirs, image_id="bad")
+    with pytest.raises(ImageUnacceptable):
+        cache.adopt(hostile, lambda path: path.write_bytes(b"QFI\xfb" + DISK), never)
+    assert cache.find("bad") is None
+    assert list(tmp_path.glob("cache/*part")) == []
+
+
+def test_a_small_file_with_a_huge_disk_is_not_unpacked(tmp_path):
+    bomb = tmp_path / "bomb.vdi"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vdi", bomb, "500G"], check=True)
+    cache = ImageCache(tmp_path / "cache", Source(bomb.read_bytes()), most_bytes=1 << 30)
+    meta = ImageMeta(id="bomb", disk_format="vdi")
+
+    for disk_gib, most in ((20, 20), (0, 1)):
+        with pytest.raises(ImageUnacceptable, match=f"of 500 GiB and the flavor gives {most} GiB"):
+            cache.fetch(meta, disk_gib=disk_gib, checkpoint=never)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cd_is_kept_as_it_is(tmp_path):
+    content = bytes(0x8001) + b"CD001" + bytes(4096)
+    cache = ImageCache(tmp_path, Source(content), most_bytes=1 << 20)
+
+    cached = cache.fetch(ImageMeta(id="cd", disk_format="iso"), disk_gib=0, checkpoint=never)
+
+    assert cached.format == "raw"
+    assert cache.path(cached).read_bytes() == content

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations run once per id, give up when asked to, and are always reported."""
 
+import errno
 import queue
 import threading
 
@@ -208,6 +209,33 @@ def test_reports_on_disk_are_forgotten_after_an_hour(tmp_path, reports):
     finished.add(make_report("op2"))
 
     assert finished.get("op1") is None
+
+
+def test_what_cannot_be_written_is_reported_and_not_run_again_all_the_same(
+    tmp_path, reports, caplog
+):
+    folder, runs, lanes = tmp_path / "reports", [], Lanes(threads=1)
+    operations = Operations(lanes, FinishedOnDisk(folder), reports.put)
+    folder.rmdir()
+
+    for _ in range(2):
+        operations.start(CTX, request_for("op1"), lambda _: runs.append(1) or {"n": 1})
+        assert reports.get(timeout=SOON_S).result == {"n": 1}
+
+    assert runs == [1]
+    assert "The report of operation op1 cannot be written" in caplog.text
+    lanes.close()
+
+
+def test_a_full_disk_is_called_so_wherever_it_shows(make, reports):
+    def work(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/state/a-record")
+
+    make().start(CTX, request_for("op1"), work)
+
+    error = reports.get(timeout=SOON_S).error
+    assert error.name == "DiskFull"
+    assert "No space left on the host for /state/a-record" in error.message
 
 
 def make_report(operation_id):

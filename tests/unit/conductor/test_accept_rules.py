@@ -17,7 +17,8 @@ GIB = 2**30
     [
         ("web", "web"),
         ("My Web_Server", "my-web-server"),
-        ("a.example.org", "a.example.org"),
+        ("a.example.org", "a-example-org"),
+        ("ubuntu-22.04", "ubuntu-22-04"),
         ("  -.x.- ", "x"),
         ("tür(1)", "tr1"),
         ("日本", "server-u1"),

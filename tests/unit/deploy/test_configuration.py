@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that `up` writes for daemons and users."""
 
+import configparser
 import json
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ from deploy.bringup.settings import Settings
 from services.cli import config_files
 
 _BACKENDS = Backends(
-    "postgresql+psycopg2://k:secret-db@h/k", "rabbit://k:secret-mq@h/k", "qemu:///x"
+    "postgresql+psycopg2://k:secret-db@h/k", "rabbit://k:secret-mq@h/k", "qemu:///x", "lxc:///x"
 )
 
 
@@ -28,7 +29,9 @@ def _cloud(folder: Path, *drivers: str) -> tuple[Paths, Configuration, Daemons]:
     return paths, configuration, Daemons(paths, settings, configuration)
 
 
-@pytest.mark.parametrize("drivers", [("libvirt",), ("fake",), ("libvirt", "fake")])
+@pytest.mark.parametrize(
+    "drivers", [("libvirt",), ("lxc",), ("fake",), ("lxc", "fake"), ("libvirt", "lxc", "fake")]
+)
 def test_the_daemons_know_every_option_that_is_written(
     tmp_path: Path, drivers: tuple[str, ...]
 ) -> None:
@@ -67,6 +70,54 @@ def test_both_drivers_are_two_daemons(tmp_path: Path) -> None:
 
     assert {"compute", "compute-fake"} <= set(daemons.names())
     assert configuration.file("compute-fake") not in daemons.config_files("compute")
+
+
+def test_containers_have_a_host_of_their_own_beside_machines(tmp_path: Path) -> None:
+    _, _, daemons = _cloud(tmp_path, "libvirt", "lxc")
+
+    options = _options(daemons.config_files("compute-lxc"))
+
+    assert options["DEFAULT"]["host"] == "node-lxc"
+    assert options["DEFAULT"]["state_path"] == str(tmp_path / "lib" / "lxc")
+    assert options["compute"]["driver"] == "libvirt"
+    assert options["libvirt"]["virt_type"] == "lxc"
+    assert options["libvirt"]["connection_uri"] == "lxc:///x"
+    assert daemons.needs_root("compute-lxc")
+    machines = _options(daemons.config_files("compute"))
+    assert machines["DEFAULT"]["host"] == "node"
+    assert "virt_type" not in machines["libvirt"]
+
+
+def test_containers_are_the_compute_daemon_where_there_are_no_machines(tmp_path: Path) -> None:
+    _, configuration, daemons = _cloud(tmp_path, "lxc", "fake")
+
+    assert configuration.file("compute-lxc") in daemons.config_files("compute")
+    assert "compute-lxc" not in daemons.names()
+    assert (daemons.needs_root("compute"), daemons.needs_root("compute-fake")) == (True, False)
+
+
+def test_ports_of_machines_and_of_containers_are_on_this_machines_bridges(tmp_path: Path) -> None:
+    _, _, daemons = _cloud(tmp_path, "libvirt", "lxc", "fake")
+
+    companion = _options(daemons.config_files("companion"))["companion"]
+
+    assert companion["data_plane"] == "true"
+    assert companion["plane_hosts"] == "node,node-lxc"
+
+
+def _options(files: list[Path]) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(default_section="none", interpolation=None)
+    parser.read(files)
+    return parser
+
+
+def test_the_one_host_of_real_guests_may_resize_them(tmp_path: Path) -> None:
+    _, real, _ = _cloud(tmp_path / "real", "libvirt")
+    _, fake, _ = _cloud(tmp_path / "fake", "fake")
+
+    option = "allow_resize_to_same_host"
+    assert option in real.file("kilonova").read_text()
+    assert option not in fake.file("kilonova").read_text()
 
 
 def test_users_find_both_their_clouds_in_clouds_yaml(tmp_path: Path) -> None:

@@ -61,6 +61,13 @@ def test_a_full_file_system_is_refused_with_the_numbers(tmp_path: Path) -> None:
         preflight.need_space(tmp_path / "not" / "yet", 1e9)
 
 
+def test_a_path_that_is_too_long_for_containers_is_refused_before_anything_is_made() -> None:
+    preflight.need_short_path(Path("/abc"), 4)
+
+    with pytest.raises(Failed, match="shorter by 2"):
+        preflight.need_short_path(Path("/abcde"), 4)
+
+
 def test_a_process_is_found_with_its_descendants_age_and_memory() -> None:
     pid = os.getpid()
 

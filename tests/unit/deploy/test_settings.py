@@ -32,6 +32,16 @@ def test_a_driver_is_added_to_a_cloud_and_never_taken_away() -> None:
     assert (after.drivers, after.fake_hosts) == (("libvirt", "fake"), 100)
 
 
+def test_the_first_driver_is_the_daemon_compute_and_hosts_keep_their_names() -> None:
+    alone = _ask(None, drivers=("lxc",))
+    beside = _ask(alone, drivers=("fake", "libvirt"))
+
+    assert (alone.program_of("lxc"), alone.host_of("lxc")) == ("compute", "h-lxc")
+    assert (beside.program_of("lxc"), beside.host_of("lxc")) == ("compute-lxc", "h-lxc")
+    assert (beside.program_of("libvirt"), beside.host_of("libvirt")) == ("compute", "h")
+    assert beside.program_of("fake") == "compute-fake"
+
+
 def test_a_cloud_keeps_its_uplink_until_it_is_told_otherwise() -> None:
     without = _ask(None, uplink=False)
 
@@ -64,6 +74,7 @@ def test_no_file_means_no_cloud(tmp_path: Path) -> None:
         ("both", ("libvirt", "fake")),
         ("fake", ("fake",)),
         ("libvirt,fake", ("libvirt", "fake")),
+        ("lxc", ("lxc",)),
     ],
 )
 def test_drivers_are_read_from_the_command_line(text: str, drivers: tuple[str, ...]) -> None:

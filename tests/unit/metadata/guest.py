@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
-from common.errors import InstanceNotFound, Unavailable
+from common.errors import Unavailable
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.flavor import Flavor
 from common.objects.guest_metadata import GuestMetadata
@@ -53,18 +53,13 @@ class KnowsGuests(Metadata):
         self.away = False
         self.asked = 0
 
-    def by_instance(self, ctx, instance):
+    def find(self, ctx, uuids, addresses):
         self._answer()
-        if instance not in self.guests:
-            raise InstanceNotFound(instance=instance)
-        return self.guests[instance]
-
-    def by_address(self, ctx, address):
-        self._answer()
-        for guest in self.guests.values():
-            if any(ip.address == address for vif in guest.instance.vifs for ip in vif.fixed_ips):
-                return guest
-        raise InstanceNotFound(instance=address)
+        return [
+            guest
+            for guest in self.guests.values()
+            if guest.instance.uuid in uuids or _addresses(guest) & set(addresses)
+        ]
 
     def set_password(self, ctx, instance, password):
         self._answer()
@@ -77,6 +72,10 @@ class KnowsGuests(Metadata):
         self.asked += 1
         if self.away:
             raise Unavailable(service="The conductor service")
+
+
+def _addresses(guest: GuestMetadata) -> set[str]:
+    return {ip.address for vif in guest.instance.vifs for ip in vif.fixed_ips}
 
 
 def make_service(

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers are remembered for a while, and a conductor that is away holds nobody up."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 from falcon import testing
 
 from common.errors import InstanceNotFound, Unavailable
 from services.metadata.asker import Asker
 from services.metadata.guests import Guests
+from tests.functional.rabbitmq import wait_until
 from tests.unit.metadata.guest import ADDRESS, KnowsGuests, make_guest, make_service
 from tests.unit.scheduler.hosts import HandClock
 
@@ -65,6 +69,74 @@ def test_while_the_conductor_is_away_requests_are_refused_without_asking_it():
 
     assert conductor.asked == 2
     assert not guests.is_away
+
+
+class SlowConductor(KnowsGuests):
+    """Answers its first question when it is told to; says what it was asked."""
+
+    def __init__(self, *guests):
+        super().__init__(*guests)
+        self.questions, self.is_asked, self.may_answer = [], Event(), Event()
+
+    def find(self, ctx, uuids, addresses):
+        self.questions.append(sorted([*uuids, *addresses]))
+        self.is_asked.set()
+        assert self.may_answer.wait(20)
+        return super().find(ctx, uuids, addresses)
+
+
+def gathered(guests, pool, askers):
+    """Look-ups of `askers`, all of them waiting behind the one that is under way."""
+    answers = [pool.submit(guests.find, asker) for asker in askers]
+    wait_until(lambda: len(guests._waiting) == len(set(askers)), "all of them wait")
+    return answers
+
+
+def test_guests_that_ask_during_a_look_up_are_looked_up_together():
+    others = [
+        make_guest(uuid=f"{n:08}-6b3a-4c5d-8e9f-a0b1c2d3e4f5", vifs=()) for n in range(9)
+    ]  # fmt: skip
+    conductor = SlowConductor(make_guest(), *others)
+    guests = Guests(conductor, clock=HandClock(), cache_s=0)
+    wanted = [Asker(instance=guest.instance.uuid) for guest in others]
+    stranger = Asker(instance="nobody")
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(guests.find, ASKER)
+        assert conductor.is_asked.wait(20)
+        answers = gathered(guests, pool, [*wanted, stranger])
+        conductor.may_answer.set()
+
+        assert first.result(20).instance.uuid == make_guest().instance.uuid
+        assert [a.result(20) for a in answers[:-1]] == others
+        with pytest.raises(InstanceNotFound):
+            answers[-1].result(20)
+    assert conductor.questions == [
+        [ADDRESS], sorted(asker.instance for asker in [*wanted, stranger]),
+    ]  # fmt: skip
+
+
+def test_those_who_wait_for_a_conductor_that_is_away_are_refused_without_asking_again():
+    conductor = SlowConductor(make_guest())
+    guests = Guests(conductor, clock=HandClock(), cache_s=0)
+    conductor.away = True
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(guests.find, ASKER)
+        assert conductor.is_asked.wait(20)
+        answers = gathered(guests, pool, [Asker(instance=str(n)) for n in range(3)])
+        conductor.may_answer.set()
+
+        for answer in (first, *answers):
+            with pytest.raises(Unavailable):
+                answer.result(20)
+    assert len(conductor.questions) == 1
+
+
+def test_an_address_of_two_instances_is_nobodys():
+    twin = make_guest(uuid="99999999-6b3a-4c5d-8e9f-a0b1c2d3e4f5")
+    guests = Guests(KnowsGuests(make_guest(), twin), clock=HandClock(), cache_s=0)
+
+    with pytest.raises(InstanceNotFound):
+        guests.find(ASKER)
 
 
 def test_a_guest_is_told_to_come_back_and_health_says_why():

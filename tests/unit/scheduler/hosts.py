@@ -15,7 +15,8 @@ from services.scheduler.weighers.registry import weighers
 
 FILTERS = (
     "ComputeFilter", "AvailabilityZoneFilter", "CapacityFilter", "ImagePropertiesFilter",
-    "RequestedHostFilter", "ExcludedHostFilter",
+    "RequestedHostFilter", "ExcludedHostFilter", "ServerGroupAntiAffinityFilter",
+    "ServerGroupAffinityFilter",
 )  # fmt: skip
 MULTIPLIERS = {
     "ram": 1.0, "cpu": 1.0, "disk": 1.0, "build_failure": 1000000.0,
@@ -66,15 +67,18 @@ def table_of(*nodes: ComputeNode) -> HostTable:
     return table
 
 
-def make_spec(count: int = 1, **fields) -> RequestSpec:
-    uuids = tuple(str(uuid.UUID(int=n)) for n in range(count))
+def make_spec(count: int = 1, first: int = 0, **fields) -> RequestSpec:
+    uuids = tuple(str(uuid.UUID(int=n)) for n in range(first, first + count))
     return RequestSpec(**{"instance_uuids": uuids, "project_id": "p", "need": NEED, **fields})
 
 
-def make_chooser(clock=None, *, alternates=2, host_subset_size=1, seed=1) -> Chooser:
+def make_chooser(
+    clock=None, *, alternates=2, host_subset_size=1, seed=1, soft_multiplier=1.0
+) -> Chooser:
+    soft = {"soft_affinity": soft_multiplier, "soft_anti_affinity": soft_multiplier}
     return Chooser(
         filters_named(FILTERS),
-        weighers(MULTIPLIERS),
+        weighers(MULTIPLIERS | soft),
         alternates=alternates,
         host_subset_size=host_subset_size,
         clock=clock or HandClock(),

@@ -102,6 +102,24 @@ def test_a_host_where_the_build_failed_is_not_tried_again():
     assert accepted("ExcludedHostFilter", *hosts, excluded_hosts=("a",)) == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ({}, ["old", "same", "newer", "other"]),
+        ({"hypervisor_type": "QEMU", "hypervisor_version": 7002000}, ["same", "newer"]),
+    ],
+)
+def test_a_guest_that_runs_goes_to_a_hypervisor_like_its_own_or_newer(spec, names):
+    hosts = (
+        make_host("old", hypervisor_version=7001999),
+        make_host("same"),
+        make_host("newer", hypervisor_version=8000000),
+        make_host("other", hypervisor_type="KVM", hypervisor_version=9000000),
+    )
+
+    assert accepted("CompatibleHypervisorFilter", *hosts, **spec) == names
+
+
 def test_an_unknown_filter_is_refused_with_the_names_of_the_known_ones():
     with pytest.raises(Invalid, match="NoFilter.*AvailabilityZoneFilter"):
         filters_named(["NoFilter"])

@@ -86,3 +86,51 @@ def test_hosts_that_come_and_go_leave_the_rest_as_it_was(changes, rng: random.Ra
         for row, name in enumerate(table.names)
     }
     assert seen == expected
+
+
+def io_ops(table: HostTable) -> dict[str, int]:
+    return {name.host: int(table.io_ops[row]) for row, name in enumerate(table.names)}
+
+
+def test_who_comes_between_two_looks_counts_as_under_way():
+    table = table_of(make_host("a", building=2, instances=5), make_host("b"))
+
+    table.apply(delta(make_host("a", generation=1, instances=7)))
+    table.apply(delta(make_host("b", generation=1)))
+    came = io_ops(table)
+    table.apply(delta(make_host("a", generation=2, instances=6)))
+    left = io_ops(table)
+    table.see_io_ops({"b": 3})
+
+    assert came == left == {"a": 4, "b": 0}
+    assert io_ops(table) == {"a": 0, "b": 3}
+
+
+def test_a_host_in_the_place_of_another_one_has_nothing_of_it():
+    table = table_of(make_host("a", building=5, instances=5))
+    table.apply(delta(make_host("a", generation=1), removed=True))
+
+    table.apply(delta(make_host("b", instances=1)))
+
+    assert io_ops(table) == {"b": 0}
+
+
+def test_what_is_expected_to_come_counts_as_an_instance_and_as_under_way():
+    table = table_of(make_host("a", instances=1))
+
+    table.expect(0, NEED, until=10.0)
+    soon = int(table.instances_soon[0]), int(table.io_ops_soon[0])
+    table.forget_expected(now=10.0)
+
+    assert soon == (2, 1)
+    assert (int(table.instances_soon[0]), int(table.io_ops_soon[0])) == (1, 0)
+
+
+def test_figures_by_host_are_the_same_for_the_table_and_for_any_columns():
+    table = table_of(*(make_host(name) for name in "abc"))
+    by_host = {"b": 4, "gone": 1}
+
+    whole = table.figures(by_host).tolist()
+    one_by_one = [int(table.only(row).figures(by_host)[0]) for row in range(3)]
+
+    assert whole == one_by_one == [0, 4, 0]

@@ -48,6 +48,72 @@ def test_soft_policies_choose_among_hosts_that_are_alike():
     assert host_for("soft-anti-affinity", members_on="h0") == "h1"
 
 
+def group_of(policy, **fields) -> GroupSpec:
+    return GroupSpec(uuid="g", name="g", policy=policy, **fields)
+
+
+def place(chooser, table, number, group) -> str:
+    """Places instance `number` of a group, as a request of its own."""
+    return chosen(chooser.select(table, make_spec(first=number, group=group)))[0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "hosts"), [("soft-affinity", 1), ("soft-anti-affinity", 3), ("affinity", 1),
+                          ("anti-affinity", 3)],
+)  # fmt: skip
+def test_members_see_one_another_before_any_of_them_has_come(policy, hosts):
+    at_once, one_by_one = (table_of(*(make_host(f"h{n}") for n in range(3))) for _ in range(2))
+    group = group_of(policy)
+    chooser = make_chooser(soft_multiplier=10.0)
+
+    together = chosen(chooser.select(at_once, make_spec(count=3, group=group)))
+    apart = [place(chooser, one_by_one, number, group) for number in range(3)]
+
+    assert len(set(together)) == len(set(apart)) == hosts
+
+
+def test_a_member_that_has_come_counts_once():
+    table = table_of(make_host("a"), make_host("b", claimed=Resources(memory_mib=1024)))
+    chooser = make_chooser(soft_multiplier=10.0)
+    first = place(chooser, table, 1, group_of("soft-anti-affinity"))
+    uuid = make_spec(first=1).instance_uuids[0]
+
+    # Counted twice, `a` would be worse for the third member than `b`, which has two.
+    group = group_of("soft-anti-affinity", hosts={"a": 1, "b": 2}, recent=(uuid,))
+    third = place(chooser, table, 3, group)
+
+    assert (first, third) == ("a", "a")
+
+
+def test_a_member_that_is_chosen_for_again_does_not_stand_in_its_own_way():
+    table, chooser = table_of(make_host("a")), make_chooser(soft_multiplier=10.0)
+    group = group_of("anti-affinity")
+
+    assert [place(chooser, table, 1, group) for _ in range(2)] == ["a", "a"]
+
+
+def test_members_that_are_only_expected_never_make_a_request_fail():
+    table, chooser = table_of(make_host("a")), make_chooser(soft_multiplier=10.0)
+    group = group_of("anti-affinity")
+
+    assert [place(chooser, table, number, group) for number in (1, 2)] == ["a", "a"]
+
+
+def test_expected_members_are_forgotten_in_time():
+    clock = HandClock()
+    table, chooser = (
+        table_of(make_host("a"), make_host("b")),
+        make_chooser(clock, soft_multiplier=10.0),
+    )
+    place(chooser, table, 1, group_of("soft-affinity"))
+    assert place(chooser, table, 2, group_of("soft-affinity")) == "a"
+
+    clock.seconds += 60
+    table.apply(delta(make_host("a", generation=1, claimed=NEED)))
+
+    assert place(chooser, table, 3, group_of("soft-affinity")) == "b"
+
+
 def test_soft_policies_forbid_nothing():
     group = GroupSpec(uuid="g", name="g", policy="soft-anti-affinity", hosts={"a": 3})
 

@@ -22,6 +22,7 @@ from services.api.declare.types import (
     mapping,
 )
 from services.api.declare.view import ABSENT, Listing, One, Raw, Shown, View
+from services.api.period import check_period
 from services.api.resources.servers import bodies, views
 from services.api.responder import responder
 
@@ -248,6 +249,12 @@ ACTIONS_QUERY = Query("instance-actions", [
 ], strict_since="2.58", once_since="2.58")  # fmt: skip
 
 
+def _find_below_2_21(servers: ServersRpc, call: ApiCall, server_id: str) -> None:
+    """See that old microversions find no deleted server. Raises: InstanceNotFound."""
+    if not call.at_least(21):
+        servers.get(call.caller, server_id)
+
+
 class InstanceActions:
     """`/servers/{server_id}/os-instance-actions`."""
 
@@ -263,14 +270,17 @@ class InstanceActions:
         ),
     )  # fmt: skip
     def on_get(self, call: ApiCall, server_id: str) -> list[InstanceAction]:
-        """List what was done to a server."""
+        """List what was done to a server, from 2.21 also to one that is gone."""
+        _find_below_2_21(self._servers, call, server_id)
+        since, before = call.single("changes-since"), call.single("changes-before")
+        check_period(since, before)
         return self._servers.actions(
             call.caller,
             server_id,
             limit=call.page_limit() if call.at_least(58) else None,
             marker=call.single("marker"),
-            changes_since=call.single("changes-since"),
-            changes_before=call.single("changes-before"),
+            changes_since=since,
+            changes_before=before,
         )
 
 
@@ -285,4 +295,5 @@ class InstanceActionById:
     )
     def on_get(self, call: ApiCall, server_id: str, request_id: str) -> InstanceAction:
         """Show an action with its events."""
+        _find_below_2_21(self._servers, call, server_id)
         return self._servers.action(call.caller, server_id, request_id)

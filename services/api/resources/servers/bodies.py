@@ -83,6 +83,10 @@ _BDM_V2 = Record([
     _optional("tag", TAG_TEXT, "2.42"),
     _optional("volume_type", string(0, 255, null=True), "2.67"),
 ])  # fmt: skip
+_BDMS_V1 = Array(Record(_BDM_FIELDS))
+_BDMS_V2 = Array(_BDM_V2)
+BLOCK_DEVICES_V1 = Body.bare("block-devices-v1", _BDMS_V1)
+BLOCK_DEVICES_V2 = Body.bare("block-devices-v2", _BDMS_V2)
 _HINTS = Record([
     _optional("group", OneOf((Array(UUID), UUID))),
     _optional("different_host", _UUID_OR_UUIDS),
@@ -111,8 +115,8 @@ CREATE = Body(
         _optional("accessIPv6", _IPV6),
         _optional("personality", Array(_FILE), until="2.56"),
         _optional("availability_zone", NAME),
-        _optional("block_device_mapping", Array(Record(_BDM_FIELDS))),
-        _optional("block_device_mapping_v2", Array(_BDM_V2)),
+        _optional("block_device_mapping", _BDMS_V1),
+        _optional("block_device_mapping_v2", _BDMS_V2),
         _optional("config_drive", BOOLEAN),
         _optional("key_name", NAME),
         _optional("min_count", _COUNT),
@@ -246,6 +250,16 @@ RESTORE = Body.of("restore", "restore", ANYTHING)
 CONSOLE_OUTPUT = Body.of("console-output", "os-getConsoleOutput", Record([
     _optional("length", integer(-1, texts=True, null=True, pattern="^-?[0-9]+$")),
 ]))  # fmt: skip
+VNC_CONSOLE = Body.of(
+    "vnc-console", "os-getVNCConsole", Record([Field("type", enum("novnc", "xvpvnc"))])
+)
+SPICE_CONSOLE = Body.of(
+    "spice-console", "os-getSPICEConsole", Record([Field("type", enum("spice-html5"))])
+)
+SERIAL_CONSOLE = Body.of(
+    "serial-console", "os-getSerialConsole", Record([Field("type", enum("serial"))])
+)
+RDP_CONSOLE = Body.bare("rdp-console", ANYTHING)
 _GROUP_NAME = Record([Field("name", string(1))])
 ADD_SECURITY_GROUP = Body.of("add-security-group", "addSecurityGroup", _GROUP_NAME, additional=True)
 REMOVE_SECURITY_GROUP = Body.of(

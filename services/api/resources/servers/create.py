@@ -4,15 +4,18 @@
 import base64
 import json
 import secrets
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.errors import Forbidden, Invalid
 from common.ids import is_uuid_like, new_reservation_id, new_uuid
+from common.objects.image import ImageMeta
 from common.objects.new_server import NewServers
+from common.objects.scheduler_hints import Hints
 from services.api.call import ApiCall
 from services.api.declare.types import is_true
 from services.api.lookups import Lookups
+from services.api.resources.servers.block_devices.lookups import DiskLookups
+from services.api.resources.servers.block_devices.plan import asks_for_disks, planned
 from services.api.resources.servers.personality import injected_files
 
 _PASSWORD_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -20,27 +23,32 @@ _PASSWORD_LENGTH = 12
 # Servers that one request can make: what a page of the list shows. A `max_count` above it is cut,
 # as one above the quota is.
 _MOST_AT_ONCE = 1000
-# What bodies may carry but this release does not do yet: the refusal names the field.
-_NOT_YET = ("block_device_mapping",)
+_CREATE = "os_compute_api:servers:create:"
 
 
-def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
-    """The request, with image and networks looked up as the caller may see them.
+def new_servers(call: ApiCall, lookups: Lookups, disk_lookups: DiskLookups) -> NewServers:
+    """The request, with image, disks and networks looked up as the caller may see them.
 
     Raises: Invalid, Forbidden, ImageNotFound, NetworkNotFound, PortNotFound, Unavailable, …
     """
     body = call.body
-    for name in _NOT_YET:
-        if body.get(name):
-            raise Invalid(f"Invalid input for field/attribute {name}. It is not supported yet.")
     least, most = _counts(body)
-    zone, host, node = _placement(call, body)
+    if body.get("trusted_image_certificates"):
+        _permit(call, _CREATE + "trusted_certs")
+    place = _placement(call, body)
     if body.get("networks") not in (None, "none", "auto") and most > 1:
         _refuse_shared_addresses(body["networks"])
-    image_id = _image_id(body)
+    if asks_for_disks(body):
+        _permit(call, _CREATE + "attach_volume")
+    image = lookups.image(call, _image_id(body))
+    disks = planned(body, image, servers=most)
+    certificates = _trusted_certificates(body, image)
+    block_devices, booted = disk_lookups.found(call, disks, image)
     groups = tuple(dict.fromkeys(g["name"] for g in body.get("security_groups", ()) if "name" in g))
     if body.get("hostname") and most > 1:
         raise Invalid("Unable to allocate a single hostname to multiple instances")
+    if body.get("networks") not in (None, [], "none"):
+        _permit(call, _CREATE + "attach_network")
     networks = lookups.networks(call, body.get("networks"))
     if networks and not groups:
         groups = ("default",)
@@ -51,7 +59,7 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
         hostname=body.get("hostname"),
         description=_description(call, body),
         flavorid=str(body["flavorRef"]).rsplit("/", 1)[-1],
-        image=lookups.image(call, image_id),
+        image=booted,
         networks=networks,
         security_groups=lookups.security_groups(call, groups),
         key_name=body.get("key_name"),
@@ -60,16 +68,19 @@ def new_servers(call: ApiCall, lookups: Lookups) -> NewServers:
         user_data=_user_data(body),
         config_drive=is_true(body.get("config_drive", False)),
         admin_password=body.get("adminPass") or made_password(),
-        availability_zone=zone,
-        requested_host=host,
-        requested_node=node,
+        availability_zone=place.zone,
+        requested_host=place.host,
+        requested_node=place.node,
+        forced=place.is_forced,
         scheduler_hints=_hints(call.document),
+        block_devices=block_devices,
         injected_files=injected_files(body),
         access_ip_v4=body.get("accessIPv4"),
         access_ip_v6=body.get("accessIPv6"),
         disk_config=body.get("OS-DCF:diskConfig"),
         reservation_id=new_reservation_id(),
-        trusted_certs=_trusted_certificates(body),
+        trusted_certs=certificates,
+        zero_disk_allowed=call.allows(_CREATE + "zero_disk_flavor"),
     )
 
 
@@ -91,22 +102,32 @@ def _counts(body: dict[str, Any]) -> tuple[int, int]:
     return least, min(most, _MOST_AT_ONCE)
 
 
-def _placement(call: ApiCall, body: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+class _Place(NamedTuple):
+    """Where servers are asked to go; `is_forced`: past the scheduler's filters."""
+
+    zone: str | None
+    host: str | None
+    node: str | None
+    is_forced: bool = False
+
+
+def _placement(call: ApiCall, body: dict[str, Any]) -> _Place:
     """Zone, host and node: `zone:host:node` in availability_zone, or fields of their own."""
     text: str | None = body.get("availability_zone")
-    zone, host, node = text, None, None
+    place = _Place(text, None, None)
     if text and ":" in text:
         parts = text.split(":")
         if len(parts) > 3:
             raise Invalid("Unable to parse availability_zone")
         zone, host, node = (part or None for part in (*parts, "", "")[:3])
-        _permit(call, "os_compute_api:servers:create:forced_host")
+        place = _Place(zone, host, node, is_forced=bool(host or node))
+        _permit(call, _CREATE + "forced_host")
     if "host" in body or "hypervisor_hostname" in body:
         _permit(call, "compute:servers:create:requested_destination")
-        if host or node:
+        if place.is_forced:
             raise Invalid("A host cannot be named both by availability_zone and by itself")
-        host, node = body.get("host"), body.get("hypervisor_hostname")
-    return zone, host, node
+        return _Place(place.zone, body.get("host"), body.get("hypervisor_hostname"))
+    return place
 
 
 def _permit(call: ApiCall, rule: str) -> None:
@@ -115,24 +136,11 @@ def _permit(call: ApiCall, rule: str) -> None:
 
 
 def _image_id(body: dict[str, Any]) -> str | None:
-    """The image to boot from; the image disk of a block device mapping counts as it."""
+    """The image that the request names. Raises: Invalid (there is nothing to boot from)."""
     image: str | None = body.get("imageRef") or None
-    disks: Sequence[dict[str, Any]] = body.get("block_device_mapping_v2", ())
-    for disk in disks:
-        is_root = str(disk.get("boot_index", "")) == "0"
-        is_image = disk.get("source_type") == "image" and disk.get("uuid")
-        if not (is_root and is_image and disk.get("destination_type", "local") == "local"):
-            raise Invalid(
-                "Invalid input for field/attribute block_device_mapping_v2. Only a local disk of "
-                "the image with boot_index 0 is supported yet."
-            )
-        if image and image != disk["uuid"]:
-            raise Invalid("Block Device Mapping is Invalid: Boot sequence for the instance and "
-                          "image/block device mapping combination is not valid.")  # fmt: skip
-        image = disk["uuid"]
-    if image is None:
+    if image is None and not asks_for_disks(body):
         raise Invalid("Invalid imageRef provided.")
-    if not is_uuid_like(image):
+    if image is not None and not is_uuid_like(image):
         raise Invalid("Invalid imageRef provided.")
     return image
 
@@ -155,11 +163,11 @@ def _user_data(body: dict[str, Any]) -> str | None:
     return text
 
 
-def _hints(document: dict[str, Any]) -> dict[str, list[str]]:
-    """Scheduler hints, which stand beside the server in the body: each a list of texts."""
+def _hints(document: dict[str, Any]) -> Hints:
+    """Scheduler hints, which stand beside the server in the body."""
     given = document.get("os:scheduler_hints", document.get("OS-SCH-HNT:scheduler_hints", {}))
     return {
-        name: [_text(each) for each in (value if isinstance(value, list) else [value])]
+        name: [_text(each) for each in value] if isinstance(value, list) else _text(value)
         for name, value in given.items()
     }
 
@@ -168,8 +176,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _trusted_certificates(body: dict[str, Any]) -> tuple[str, ...] | None:
+def _trusted_certificates(
+    body: dict[str, Any], image: ImageMeta | None
+) -> tuple[str, ...] | None:  # fmt: skip
     found = body.get("trusted_image_certificates")
+    if found and image is None:
+        raise Invalid("Image certificate validation is not supported when booting from volume")
     return tuple(found) if found else None
 
 

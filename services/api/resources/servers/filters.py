@@ -7,14 +7,13 @@ errors.md §7). Other callers' extra keys are dropped, not refused.
 
 from collections.abc import Sequence
 
-from oslo_utils import timeutils
-
 from common.errors import Forbidden, Invalid
 from common.objects.new_server import ServerFilters
 from common.states import VmState, states_for_status
 from services.api.call import ApiCall
 from services.api.declare.request import LIMIT, Query, single
 from services.api.declare.types import DATE_TIME, TEXT, Changing, Field, enum, string
+from services.api.period import check_period
 
 _REGEX = string(form="regex")
 _SORT_KEYS = (
@@ -89,7 +88,9 @@ _FOR_EVERYBODY = {
     "hostname": 90,
 }  # fmt: skip
 _PAGING = frozenset(("sort_key", "sort_dir", "limit", "marker"))
-_EXACT_COLUMNS = frozenset(_EXACT) - {"tenant_id"} | {"flavor"}
+# The schema of a key does not say how it matches.
+_EXACT_COLUMNS = frozenset(_EXACT) - {"tenant_id", "launch_index"} | {"flavor"}
+_MATCHED = (*(key for key in _PATTERNS if key not in _EXACT_COLUMNS), "launch_index")
 _YES = frozenset(("1", "t", "true", "on", "y", "yes"))
 _NO = frozenset(("0", "f", "false", "off", "n", "no"))
 
@@ -105,16 +106,16 @@ def server_filters(call: ApiCall, *, operation: str) -> ServerFilters | None:
     if vm_states is not None and not vm_states:
         return None
     since, before = single(query, "changes-since"), single(query, "changes-before")
-    _check_period(since, before)
+    check_period(since, before)
     columns = {key: query[key] for key in _EXACT_COLUMNS if key in query}
-    if not everywhere:
-        columns.pop("project_id", None)
+    columns.pop("project_id", None)
+    projects = [*query.get("project_id", ()), *query.get("tenant_id", ())]
+    if everywhere and projects:
+        columns["project_id"] = projects
     return ServerFilters(
         project_id=None if everywhere else call.caller.project_id,
         columns=columns,
-        patterns={
-            key: query[key][-1] for key in _PATTERNS if key in query and key not in _EXACT_COLUMNS
-        },
+        patterns={key: query[key][-1] for key in _MATCHED if key in query},
         tags_all=_split(query, "tags"),
         tags_any=_split(query, "tags-any"),
         not_tags_all=_split(query, "not-tags"),
@@ -209,15 +210,6 @@ def _locked(query: dict[str, list[str]]) -> bool | None:
     if asked.lower() in _NO:
         return False
     raise Invalid(f"Unrecognized value '{asked}', acceptable values are a boolean")
-
-
-def _check_period(since: str | None, before: str | None) -> None:
-    if not (since and before):
-        return
-    if timeutils.normalize_time(timeutils.parse_isotime(since)) > timeutils.normalize_time(
-        timeutils.parse_isotime(before)
-    ):
-        raise Invalid("The value of changes-since must be less than or equal to changes-before.")
 
 
 def _split(query: dict[str, list[str]], key: str) -> tuple[str, ...]:

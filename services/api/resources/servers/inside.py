@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is inside a server: its counters and topology, and the password that it posted."""
 
+import logging
 from typing import Any
 
-from common.errors import ImageUnacceptable
+from common.errors import Conflict, ImageUnacceptable, NotFound, Unavailable
 from common.guest_hardware.topology import choose_nodes, choose_topology, page_kib
 from common.guest_hardware.wishes import Wishes
 from common.objects.diagnostics import Diagnostics, DiskCounters, NicCounters
+from common.objects.guest_place import GuestPlace
 from common.objects.instance import Instance
 from common.rpc.conductor.guest import Guest
 from common.rpc.conductor.servers import Servers as ServersRpc
@@ -16,6 +18,8 @@ from services.api.declare.request import ANY_QUERY
 from services.api.declare.types import TEXT, Field, Plain, Record
 from services.api.declare.view import Raw
 from services.api.responder import responder
+
+LOG = logging.getLogger(__name__)
 
 _OBJECT = Raw(Plain({"type": "object"}))
 _PASSWORD_RULE = "os_compute_api:os-server-password:"
@@ -48,8 +52,9 @@ class ServerDiagnostics:
 class ServerTopology:
     """`/servers/{server_id}/topology`."""
 
-    def __init__(self, servers: ServersRpc) -> None:
+    def __init__(self, servers: ServersRpc, guest: Guest) -> None:
         self._servers = servers
+        self._guest = guest
 
     @responder(
         policy="compute:server:topology:index", query=ANY_QUERY, returns=_OBJECT, since="2.78"
@@ -57,10 +62,19 @@ class ServerTopology:
     def on_get(self, call: ApiCall, server_id: str) -> dict[str, Any]:
         """Show a server's NUMA nodes, as its flavor and image ask for them.
 
-        Which CPUs of its host they are on, only the host knows: `host_node` and `cpu_pinning` are
-        left out.
+        Which CPUs of its host they are on, only the host knows, and only administrators see; they
+        see nothing of it while the host does not answer.
         """
-        return _topology(self._servers.get(call.caller, server_id))
+        server = self._servers.get(call.caller, server_id)
+        found = _topology(server)
+        if not found["nodes"] or not call.allows("compute:server:topology:host:index"):
+            return found
+        try:
+            place = self._guest.place(call.caller, server_id)
+        except (Conflict, NotFound, Unavailable) as silent:
+            LOG.info("Where server %s is on its host cannot be told: %s", server_id, silent)
+            return found
+        return found | {"nodes": [_placed(*each, place) for each in enumerate(found["nodes"])]}
 
 
 class ServerPassword:
@@ -103,6 +117,13 @@ def _topology(server: Instance) -> dict[str, Any]:
         ],
         "pagesize_kb": (pages or _USUAL_PAGE_KIB) if nodes else None,
     }
+
+
+def _placed(number: int, node: dict[str, Any], place: GuestPlace) -> dict[str, Any]:
+    """The node with where it is on its host."""
+    cpus = {str(cpu): place.pins[cpu] for cpu in node["vcpu_set"] if cpu in place.pins}
+    host_node = {"host_node": place.nodes[number]} if number in place.nodes else {}
+    return node | host_node | {"cpu_pinning": cpus}
 
 
 def _siblings(cpus: list[int], threads: int) -> list[list[int]]:

@@ -12,9 +12,12 @@ from services.api.declare.types import Plain, is_true
 from services.api.declare.view import Listing, One, Raw
 from services.api.lookups import Lookups
 from services.api.resources.servers import bodies, views
+from services.api.resources.servers.block_devices.lookups import DiskLookups
+from services.api.resources.servers.block_devices.made_volumes import ServersWithVolumes
 from services.api.resources.servers.create import new_servers
 from services.api.resources.servers.filters import QUERY, server_filters
 from services.api.responder import responder
+from services.api.volume_gateway import VolumeGateway
 
 _RULE = "os_compute_api:servers:"
 _CREATED = Raw(Plain({"type": "object"}))
@@ -37,9 +40,13 @@ _DETAILS = Listing("servers", views.DETAIL, paged_since="2.1", marker=_marker)
 class Servers:
     """`/servers` and `/servers/detail`."""
 
-    def __init__(self, servers: ServersRpc, lookups: Lookups, *, show_password: bool) -> None:
+    def __init__(
+        self, servers: ServersRpc, lookups: Lookups, volumes: VolumeGateway, *, show_password: bool
+    ) -> None:
         self._servers = servers
         self._lookups = lookups
+        self._disk_lookups = DiskLookups(lookups, volumes)
+        self._new_servers = ServersWithVolumes(servers, volumes)
         self._show_password = show_password
 
     @responder(policy=_RULE + "index", query=QUERY, returns=_LIST)
@@ -61,15 +68,15 @@ class Servers:
     @responder(policy=_RULE + "create", body=bodies.CREATE, returns=_CREATED, status=202)
     def on_post(self, call: ApiCall) -> dict[str, Any]:
         """Create one or more servers."""
-        request = new_servers(call, self._lookups)
+        request = new_servers(call, self._lookups, self._disk_lookups)
         try:
-            created = self._servers.create(call.caller, request)
+            created = self._new_servers.create(call, request)
         except NotFound as missing:  # what a body names and is not there makes the body wrong
             raise Invalid(str(missing)) from missing
-        first = created.uuids[0]
-        call.location = call.links.self_href("servers", first)
         if is_true(call.body.get("return_reservation_id", False)):
             return {"reservation_id": created.reservation_id}
+        first = created.uuids[0]
+        call.location = call.links.self_href("servers", first)
         groups = created.security_groups or ("default",)
         server: dict[str, Any] = {
             "id": first,

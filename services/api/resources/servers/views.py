@@ -2,10 +2,12 @@
 """How servers are shown."""
 
 import hashlib
+import ipaddress
 from typing import Any
 
 from common.clock import iso_microseconds, iso_seconds
 from common.objects.instance import Instance
+from common.objects.scheduler_hints import as_lists
 from common.states import api_status
 from services.api.call import ApiCall
 from services.api.declare.types import (
@@ -26,8 +28,6 @@ _SHOW_SPECS = "os_compute_api:servers:show:flavor-extra-specs"
 _SHOW_HOST_STATUS = "os_compute_api:servers:show:host_status"
 _SHOW_UNKNOWN_HOST = "os_compute_api:servers:show:host_status:unknown-only"
 _PROGRESSING = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
-# Hints that are one text and never a list.
-_SINGLE_HINTS = frozenset(("query", "target_cell", "build_near_host_ip", "cidr"))
 _FAULTY = frozenset({"ERROR", "DELETED"})
 
 
@@ -89,7 +89,7 @@ def _flavor(server: Instance, call: ApiCall) -> dict[str, Any]:
 
 
 def _image(server: Instance, call: ApiCall) -> Any:
-    if server.image is None:
+    if server.image is None or server.is_volume_backed:
         return ""
     shown: dict[str, Any] = {
         "id": server.image.id,
@@ -133,13 +133,6 @@ def _volumes(server: Instance, call: ApiCall) -> list[dict[str, Any]]:
     return shown
 
 
-def _hints(server: Instance, call: ApiCall) -> dict[str, Any]:
-    return {
-        name: values[0] if name in _SINGLE_HINTS and values else values
-        for name, values in server.scheduler_hints.items()
-    }
-
-
 def _host_status(server: Instance, call: ApiCall) -> Any:
     state = server.host_status or ""
     if call.allows(_SHOW_HOST_STATUS):
@@ -167,6 +160,12 @@ def _time(name: str) -> Any:
     return get
 
 
+def _access_ip_v6(server: Instance, call: ApiCall) -> str:
+    """In the one short form that an address has (RFC 5952), however it was written."""
+    text = server.access_ip_v6
+    return ipaddress.IPv6Address(text).compressed if text else ""
+
+
 def _attribute(
     name: str, source: Any, type_: Any = TEXT_OR_NULL, since: str | None = None
 ) -> Shown:
@@ -192,7 +191,7 @@ _CORE = [
     Shown("updated", TEXT,
           lambda server, call: iso_seconds(server.updated_at or server.created_at)),
     Shown("accessIPv4", TEXT, lambda server, call: server.access_ip_v4 or ""),
-    Shown("accessIPv6", TEXT, lambda server, call: server.access_ip_v6 or ""),
+    Shown("accessIPv6", TEXT, _access_ip_v6),
     Shown("links", _LINKS, links),
     Shown("OS-DCF:diskConfig", TEXT, "disk_config"),
     Shown("progress", INTEGER, _progress),
@@ -205,7 +204,7 @@ _CORE = [
     Shown("trusted_image_certificates", Array(TEXT, null=True),
           lambda server, call: server.trusted_certs, since="2.63"),
     Shown("pinned_availability_zone", TEXT_OR_NULL, "pinned_availability_zone", since="2.96"),
-    Shown("scheduler_hints", _OBJECT, _hints, since="2.100"),
+    Shown("scheduler_hints", _OBJECT, "scheduler_hints", since="2.100"),
 ]  # fmt: skip
 _EXTENDED = [
     Shown("key_name", TEXT_OR_NULL, "key_name"),
@@ -239,7 +238,7 @@ _UPDATE_ADDRESSES = Shown(
 _GROUPS = Shown(
     "server_groups",
     Array(TEXT),
-    lambda server, call: server.scheduler_hints.get("group", []),
+    lambda server, call: as_lists(server.scheduler_hints).get("group", []),
     since="2.71",
 )
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from services.companion.network import addresses
 from services.companion.network.plane.desired import Bridge
 from services.companion.network.plane.namespace import Namespace
 from services.companion.network.plane.ruleset import METADATA_ADDRESS
@@ -21,6 +22,7 @@ _FORWARDING = (
     ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1"),
     ("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1"),
 )
+_FORWARDING_IPV6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 
 
 def apply(namespace: Namespace, bridges: Sequence[Bridge]) -> None:
@@ -29,6 +31,10 @@ def apply(namespace: Namespace, bridges: Sequence[Bridge]) -> None:
         namespace.run("modprobe", "br_netfilter")
     for path, value in _FORWARDING:
         namespace.write(path, value)
+    if namespace.is_own and any(bridge.has_ipv6 for bridge in bridges):
+        # Not on the machine itself: it may have its own way out from a router's announcements,
+        # which a machine that forwards no longer listens to.
+        namespace.write(_FORWARDING_IPV6, "1")
     known = _ours(namespace)
     wanted = {bridge.name: bridge for bridge in bridges}
     changes = [f"link del {name}" for name in known if name not in wanted]
@@ -72,8 +78,8 @@ def _ours(namespace: Namespace) -> dict[str, dict[str, Any]]:
     ours = {
         link["ifname"] for link in links if str(link.get("ifalias", "")).startswith(_ALIAS)
     }  # fmt: skip
-    addresses = namespace.json("ip", "-j", "addr", "show", "type", "bridge")
-    return {link["ifname"]: link for link in addresses if link.get("ifname") in ours}
+    shown = namespace.json("ip", "-j", "addr", "show", "type", "bridge")
+    return {link["ifname"]: link for link in shown if link.get("ifname") in ours}
 
 
 def _changes(bridge: Bridge, known: dict[str, Any] | None) -> list[str]:
@@ -97,20 +103,29 @@ def _changes(bridge: Bridge, known: dict[str, Any] | None) -> list[str]:
 
 def _wanted_addresses(bridge: Bridge) -> list[str]:
     """In order: what is redirected goes to a device's first address."""
-    addresses = [subnet.interface for subnet in bridge.subnets]
+    found = [subnet.interface for subnet in bridge.subnets]
     # The host answers for floating IPs; what comes for them is sent on before it is taken in.
-    floating = [f"{address}/32" for address in bridge.floating_ips]
-    return [*addresses, *floating, f"{METADATA_ADDRESS}/32"] if addresses else []
+    found += [f"{address}/32" for address in bridge.floating_ips]
+    if any(subnet.version == 4 for subnet in bridge.subnets):
+        found.append(f"{METADATA_ADDRESS}/32")
+    if bridge.has_ipv6:
+        # Routers are announced from link-local addresses.
+        found.append(addresses.from_mac("fe80::/64", _mac(bridge.network_id)) + "/64")
+    return found
 
 
 def _address_changes(name: str, wanted: Sequence[str], known: dict[str, Any] | None) -> list[str]:
     present = [
         f"{address['local']}/{address['prefixlen']}"
         for address in (known or {}).get("addr_info", ())
-        if address.get("family") == "inet"
     ]
     gone = [f"addr del {address} dev {name}" for address in present if address not in wanted]
-    new = [f"addr add {address} dev {name}" for address in wanted if address not in present]
+    new = [
+        # It is ours alone: nobody needs to be asked first, and it serves at once.
+        f"addr add {address} dev {name}" + (" nodad" if ":" in address else "")
+        for address in wanted
+        if address not in present
+    ]
     return [*gone, *new]
 
 

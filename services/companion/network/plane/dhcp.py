@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DHCP by dnsmasq: one process a network, each guest with the address of its port.
+"""DHCP and router advertisements by dnsmasq: one process a network, each guest with the address of
+its port.
 
 A new port is a line in the hosts file and a SIGHUP; only changed subnets restart the process.
 """
@@ -22,20 +23,40 @@ from services.companion.network.plane.ruleset import METADATA_ADDRESS
 LOG = logging.getLogger(__name__)
 
 _LEASE_S = 86400
+# Of router advertisements: how often they are made unasked, and for how long they hold.
+_ANNOUNCE_S, _ROUTER_S = 200, 1800
 _STOP_S = 5
 _RESTART_PAUSE_S = 1.0
 _MOST_LOG_BYTES = 1 << 20
 
 
 def hosts_file(ports: Sequence[Port]) -> str:
-    """One line a port and address: MAC, address, name."""
-    return "".join(f"{port.mac},{ip},{_host_name(port, ip)}\n" for port in ports for ip in port.ips)
+    """One line a port and address: MAC, the tag of the port's own options, address, name."""
+    return "".join(
+        f"{port.mac},set:{port.tap},{_bracketed(ip)},{_host_name(port, ip)}\n"
+        for port in ports
+        for ip in port.ips
+    )
+
+
+def options_file(ports: Sequence[Port]) -> str:
+    """One line an option that a port has of its own."""
+    lines = []
+    for port in ports:
+        for version, name, value in port.options:
+            word = "option6" if version == 6 else "option"
+            lines.append(f"tag:{port.tap},{word}:{name},{value}\n")
+    return "".join(lines)
+
+
+def _bracketed(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip
 
 
 def _host_name(port: Port, ip: str) -> str:
     if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", port.host_name.lower()):
         return port.host_name.lower()
-    return "host-" + ip.replace(".", "-")
+    return "host-" + ip.replace(".", "-").replace(":", "-")
 
 
 def command(bridge: Bridge, folder: Path) -> list[str]:
@@ -45,18 +66,37 @@ def command(bridge: Bridge, folder: Path) -> list[str]:
         "--bind-interfaces", f"--interface={bridge.name}", "--except-interface=lo",
         "--dhcp-authoritative", "--no-ping", "--dhcp-lease-max=65536", "--pid-file=",
         f"--dhcp-hostsfile={folder / 'hosts'}", f"--dhcp-leasefile={folder / 'leases'}",
+        f"--dhcp-optsfile={folder / 'options'}",
         f"--dhcp-option=26,{bridge.mtu}", "--log-facility=-",
     ]  # fmt: skip
-    for number, subnet in enumerate(s for s in bridge.subnets if s.dhcp):
+    served = [subnet for subnet in bridge.subnets if subnet.dhcp]
+    for number, subnet in enumerate(served):
         tag = f"subnet{number}"
-        address, _, _ = subnet.cidr.partition("/")
-        words.append(f"--dhcp-range=set:{tag},{address},static,{_mask(subnet)},{_LEASE_S}s")
-        words += [f"--dhcp-option=tag:{tag},{option}" for option in _options(subnet)]
+        words.append(f"--dhcp-range=set:{tag},{_range(subnet)}")
+        options = _options6(subnet) if subnet.version == 6 else _options(subnet)
+        words += [f"--dhcp-option=tag:{tag},{option}" for option in options]
+    announced = [subnet for subnet in served if subnet.ra_mode]
+    if announced:
+        lifetime_s = _ROUTER_S if any(subnet.gateway_ip for subnet in announced) else 0
+        words += [
+            "--enable-ra",
+            f"--ra-param={bridge.name},mtu:{bridge.mtu},{_ANNOUNCE_S},{lifetime_s}",
+        ]
     return words
 
 
-def _mask(subnet: Subnet) -> str:
-    return str(ipaddress.ip_network(subnet.cidr).netmask)
+def _range(subnet: Subnet) -> str:
+    network = ipaddress.ip_network(subnet.cidr)
+    if subnet.version == 4:
+        return f"{network.network_address},static,{network.netmask},{_LEASE_S}s"
+    kinds = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless"}
+    kind = kinds.get(subnet.address_mode or subnet.ra_mode or "", "static")
+    return f"{network.network_address},{kind},{network.prefixlen},{_LEASE_S}s"
+
+
+def _options6(subnet: Subnet) -> list[str]:
+    servers = ",".join(f"[{server}]" for server in subnet.dns)
+    return [f"option6:dns-server,{servers}" if servers else "option6:dns-server"]
 
 
 def _options(subnet: Subnet) -> list[str]:
@@ -80,19 +120,23 @@ class DhcpServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._command: list[str] = []
         self._hosts = ""
+        self._options = ""
         self._started_at = 0.0
 
     def apply(self, bridge: Bridge, ports: Sequence[Port]) -> None:
         """Serve these ports of this network. Again: nothing happens unless something changed."""
         words, hosts = command(bridge, self._folder), hosts_file(ports)
+        options = options_file(ports)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o755)  # dnsmasq reads it as an ordinary user
         stale = self._stale_leases(hosts) if hosts != self._hosts else set()
-        if hosts != self._hosts or not (self._folder / "hosts").exists():
-            self._write_hosts(hosts)
+        is_new = (hosts, options) != (self._hosts, self._options)
+        if is_new or not (self._folder / "hosts").exists():
+            self._write("options", options)
+            self._write("hosts", hosts)
             if self._process is not None and not stale:
                 self._process.send_signal(signal.SIGHUP)
-        self._hosts = hosts
+        self._hosts, self._options = hosts, options
         if words != self._command or stale:
             self._command = words
             self._restart(stale)
@@ -141,17 +185,17 @@ class DhcpServer:
         self._process = self._namespace.spawn(self._command, log)
         self._started_at = time.monotonic()
 
-    def _write_hosts(self, hosts: str) -> None:
-        fresh = self._folder / "hosts.new"
-        fresh.write_text(hosts)
+    def _write(self, name: str, text: str) -> None:
+        fresh = self._folder / f"{name}.new"
+        fresh.write_text(text)
         fresh.chmod(0o644)
-        fresh.rename(self._folder / "hosts")
+        fresh.rename(self._folder / name)
 
     def _stale_leases(self, hosts: str) -> set[str]:
         """Leases of addresses that have another MAC by now: dnsmasq would refuse the new guest."""
         owners = {}
         for line in hosts.splitlines():
-            mac, ip, _ = line.split(",")
+            mac, _, ip, _ = line.split(",")
             owners[ip] = mac
         stale = set()
         leases = self._folder / "leases"

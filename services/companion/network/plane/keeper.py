@@ -24,7 +24,12 @@ _STOP_S = 10.0
 
 
 class Plane(Protocol):
-    """What the Network API asks of the data plane."""
+    """What the Network API asks of the data plane.
+
+    `is_one_table`: all networks share a routing table, so that none may overlap another.
+    """
+
+    is_one_table: bool
 
     def start(self) -> None:
         """Make the host as the store says, from now on."""
@@ -44,6 +49,8 @@ class Plane(Protocol):
 
 class NoPlane:
     """Networks are only stored: for hosts that are not real, and for tests."""
+
+    is_one_table = False
 
     def start(self) -> None:
         """Nothing to start."""
@@ -65,6 +72,8 @@ class NoPlane:
 
 class LinuxPlane:
     """Bridges, rules and DHCP in a network namespace, kept by one thread."""
+
+    is_one_table = True
 
     def __init__(self, settings: PlaneSettings, store: Store) -> None:
         self._settings = settings

@@ -25,6 +25,11 @@ class Namespace:
         self._name = name
         self._prefix = ["nsenter", f"--net={_FOLDER / name}"] if name else []
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is another than that of this process."""
+        return bool(self._name)
+
     def ensure(self) -> None:
         """Make it when missing, with its loopback up. Again: nothing happens."""
         if self._name and not (_FOLDER / self._name).exists():

@@ -3,21 +3,24 @@
 
 import dataclasses
 import logging
-import threading
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import libvirt
-
-from common.errors import DomainNotFound, NotSupported
-from common.guest_metadata.openstack_tree import TreeSettings
+from common.errors import DomainNotFound, KilonovaError
+from common.objects.block_device import BlockDeviceMapping
+from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics
-from common.objects.guest_metadata import GuestMetadata
+from common.objects.guest_place import GuestPlace
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
+from common.objects.live_target import LiveTarget
+from common.objects.migration import MigrationProgress
+from common.objects.network import VirtualInterface
+from common.space import full_disk_is_said
 from common.states import PowerState, VmState
-from services.compute import config_drive, vifs
+from services.compute import vifs
 from services.compute.images import ImageCache
 from services.compute.virt.driver import (
     Checkpoint,
@@ -26,52 +29,61 @@ from services.compute.virt.driver import (
     PowerSink,
     never_cancelled,
 )
-from services.compute.virt.libvirt import disks, power
+from services.compute.virt.libvirt import (
+    agent,
+    consoles,
+    disks,
+    freeze,
+    interfaces,
+    live_disks,
+    power,
+)
+from services.compute.virt.libvirt.arrivals import Arrivals
 from services.compute.virt.libvirt.capabilities import choose_virt_type
+from services.compute.virt.libvirt.cold_moves import ColdMoves
 from services.compute.virt.libvirt.connection import Connection, libvirt_speaks
 from services.compute.virt.libvirt.counters import diagnostics_of
-from services.compute.virt.libvirt.disks import InstanceFolder
-from services.compute.virt.libvirt.domain_xml.domain import domain_xml
-from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
-from services.compute.virt.libvirt.domain_xml.spec import DomainSpec, Hardware, Platform
+from services.compute.virt.libvirt.departures import Departures
+from services.compute.virt.libvirt.domain_xml.spec import Platform
 from services.compute.virt.libvirt.events import PowerEvents, is_ours
+from services.compute.virt.libvirt.guest_disks import rescue_drive
+from services.compute.virt.libvirt.guest_volumes import GuestVolumes
+from services.compute.virt.libvirt.guests import Guests
 from services.compute.virt.libvirt.inventory import take_inventory
-from services.compute.virt.libvirt.pinning import choose_pins, taken_cpus
+from services.compute.virt.libvirt.live_copy import copy_alive
+from services.compute.virt.libvirt.offers import Offers
+from services.compute.virt.libvirt.peers import Peers
+from services.compute.virt.libvirt.place import place_of
+from services.compute.virt.libvirt.settings import Settings
+from services.compute.virt.libvirt.volume_snapshots import VolumeSnapshots
+from services.compute.virt.libvirt.volume_swap import VolumeSwap
+from services.compute.volumes import Volumes
 
 LOG = logging.getLogger(__name__)
 
+# The network service of a host that has just booted makes its bridges one after the other.
+AFTER_BOOT_S = 300
+
 _NOT_OFF = (PowerState.RUNNING, PowerState.PAUSED)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How this host runs guests. `virt_type` may be `auto`; seconds where the name ends in _s."""
-
-    host: str
-    connection_uri: str
-    state_folder: Path
-    instances: Path
-    virt_type: str = "auto"
-    platform: Platform = dataclasses.field(default_factory=Platform)
-    disk_format: str = "qcow2"
-    config_drive_format: str = "iso9660"
-    force_config_drive: bool = False
-    soft_reboot_timeout_s: int = 120
-    bridge_wait_s: int = 10
-    image_keep_s: int = 86400
-    tree: TreeSettings = dataclasses.field(default_factory=TreeSettings)
 
 
 class LibvirtDriver(Driver):
     """Guests of one libvirtd."""
 
-    def __init__(self, settings: Settings, images: ImageCache) -> None:
+    def __init__(self, settings: Settings, images: ImageCache, volumes: Volumes) -> None:
         self._settings = settings
         self._images = images
-        self._platform = settings.platform
         self._events = PowerEvents()
-        self._pinning = threading.Lock()
         self._connection = Connection(settings.connection_uri, opened=self._events.subscribe)
+        self._guests = self._make_guests(settings, images, volumes)
+        peers = Peers(settings.migration.uri)
+        self._offers = Offers(settings.host, settings.instances, self._connection)
+        self._cold_moves = ColdMoves(self._guests, self._offers, peers)
+        self._arrivals = Arrivals(self._guests, self._offers, peers)
+        self._departures = Departures(self._guests, self._offers, peers)
+        self._guest_volumes = GuestVolumes(self._guests)
+        self._swap = VolumeSwap(self._guests, self._guest_volumes)
+        self._volume_snapshots = VolumeSnapshots(self._guests, self._guest_volumes)
 
     def start(self, power_changed: PowerSink) -> None:
         settings = self._settings
@@ -80,9 +92,27 @@ class LibvirtDriver(Driver):
         self._events.sink = power_changed
         with libvirt_speaks():
             connection = self._connection.get()
-            virt_type = choose_virt_type(connection, settings.virt_type, settings.state_folder)
-        self._platform = dataclasses.replace(settings.platform, virt_type=virt_type)
+            self._guests.platform = self._find_platform(connection)
+            self._guests.serial_ports.learn(d for d in connection.listAllDomains() if is_ours(d))
+        self._guests.name_owner()
+        self._arrivals.welcome_all()
+        self._guests.settle_copies()
+
+    def _make_guests(self, settings: Settings, images: ImageCache, volumes: Volumes) -> Guests:
+        return Guests(settings, images, volumes, self._connection)
+
+    def _find_platform(self, connection: Any) -> Platform:
+        """What the settings ask for, as far as this host has it. Raises: libvirtError."""
+        settings = self._settings
+        virt_type = choose_virt_type(connection, settings.virt_type, settings.state_folder)
         LOG.info("Guests run with %s", "KVM" if virt_type == "kvm" else "emulated CPUs (TCG)")
+        platform = dataclasses.replace(settings.platform, virt_type=virt_type)
+        if platform.spice_listen is None or consoles.has_spice(
+            connection, platform.arch, virt_type
+        ):
+            return platform
+        LOG.warning("This host's QEMU has no SPICE: guests get no SPICE display")
+        return dataclasses.replace(platform, spice_listen=None)
 
     def stop(self) -> None:
         self._connection.close()
@@ -92,125 +122,177 @@ class LibvirtDriver(Driver):
 
     def inventory(self) -> Inventory:
         with libvirt_speaks():
-            return take_inventory(
-                self._connection.get(), self._platform.virt_type, self._settings.instances
+            found = take_inventory(
+                self._connection.get(), self._guests.platform.virt_type, self._settings.instances
             )
+        return dataclasses.replace(found, connector=self._guests.volumes.host_properties())
 
-    def build(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+    def build(
+        self,
+        instance: Instance,
+        checkpoint: Checkpoint = never_cancelled,
+        *,
+        paused: bool = False,
+    ) -> PowerState:
         vifs.check_bound(instance.vifs)
-        hardware = self._hardware(instance)
-        running = self._find(instance.uuid)
+        hardware = self._guests.hardware(instance)
+        running = self._guests.find(instance.uuid)
         with libvirt_speaks(instance.uuid, self._settings.host):
             if running is not None and not power.is_off(running):
                 return power.state_of(running)
-        self._make_disks(instance, checkpoint)
+        with full_disk_is_said("the instance's disks", self._settings.instances):
+            self._guests.make_disks(instance, checkpoint)
         checkpoint()
-        return self._define_and_start(instance, hardware, checkpoint)
+        return self._guests.define_and_start(instance, hardware, checkpoint, paused=paused)
 
     def destroy(self, instance: Instance) -> None:
-        domain = self._find(instance.uuid)
+        domain = self._guests.find(instance.uuid)
         if domain is not None:
             with libvirt_speaks(instance.uuid, self._settings.host):
                 power.cut(domain)
-                _undefine(domain)
-        self._folder(instance.uuid).remove()
+                self._guests.undefine(domain)
+        self._guests.volumes.disconnect_all(instance.uuid)
+        self._offers.withdraw(instance.uuid)
+        self._guests.remove_files(instance)
+        self._guests.serial_ports.give_back(instance.uuid)
 
     def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
-        domain = self._find(instance.uuid)
+        return self._power_on(instance, checkpoint)
+
+    def _power_on(
+        self, instance: Instance, checkpoint: Checkpoint, *, wait_s: float | None = None
+    ) -> PowerState:
+        domain = self._guests.find(instance.uuid)
         with libvirt_speaks(instance.uuid, self._settings.host):
             if domain is not None and not power.is_off(domain):
                 return power.state_of(domain)
-        return self._restart(instance, checkpoint)
+        return self._guests.restart(instance, checkpoint, wait_s=wait_s)
 
     def power_off(
         self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            domain = self._domain(instance.uuid)
-            if not power.ask_to_shut_down(domain, grace_s, checkpoint):
+            domain = self._guests.domain(instance.uuid)
+            if not self._guests.ask_to_shut_down(domain, grace_s, checkpoint):
                 power.cut(domain)
             return power.state_of(domain)
 
     def reboot(
         self, instance: Instance, *, hard: bool, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        domain = self._find(instance.uuid)
+        domain = self._guests.find(instance.uuid)
         if domain is not None:
             with libvirt_speaks(instance.uuid, self._settings.host):
                 grace_s = 0 if hard else self._settings.soft_reboot_timeout_s
-                if not power.ask_to_shut_down(domain, grace_s, checkpoint):
+                if not self._guests.ask_to_shut_down(domain, grace_s, checkpoint):
                     if not hard:
                         LOG.warning("The guest did not shut down in %d s: cutting power", grace_s)
                     power.cut(domain)
-        return self._restart(instance, checkpoint)
+        return self._guests.restart(instance, checkpoint)
 
     def pause(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            return power.pause(self._domain(instance.uuid))
+            return power.pause(self._guests.domain(instance.uuid))
 
     def unpause(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            return power.unpause(self._domain(instance.uuid))
+            return power.unpause(self._guests.domain(instance.uuid))
 
     def suspend(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            return power.save(self._domain(instance.uuid))
+            return power.save(self._guests.domain(instance.uuid))
 
     def resume(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
-        domain = self._find(instance.uuid)
-        if domain is None:
-            return self._restart(instance, checkpoint)
+        return self._go_on(instance, checkpoint)
 
-        def start() -> None:
-            # libvirt itself goes on from a saved memory where there is one.
-            with libvirt_speaks(instance.uuid, self._settings.host):
-                power.start(domain)
+    def revive(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
+        return self._go_on(instance, checkpoint, wait_s=AFTER_BOOT_S)
 
-        wait_s = self._settings.bridge_wait_s
-        vifs.start_when_plugged(start, instance.vifs, wait_s=wait_s, checkpoint=checkpoint)
+    def _go_on(
+        self, instance: Instance, checkpoint: Checkpoint, *, wait_s: float | None = None
+    ) -> PowerState:
+        """From saved memory, or from the start where there is none."""
+        domain = self._guests.find(instance.uuid)
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            if domain is None or (power.is_off(domain) and not power.has_memory(domain)):
+                return self._guests.restart(instance, checkpoint, wait_s=wait_s)
+            sources = self._guests.connect_volumes(instance)
+            live_disks.redirect_saved(domain, sources)
+        # libvirt itself goes on from the saved memory.
+        self._guests.start(instance, domain, checkpoint, wait_s=wait_s)
         return self.power_state(instance.uuid)
 
     def rescue(
         self, instance: Instance, image: ImageMeta, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        folder = self._folder(instance.uuid)
-        if not folder.has_root_disk():
-            raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
+        self._guests.check_disks(instance)
+        folder, drive = self._guests.folder(instance.uuid), rescue_drive(image)
         cached = self._images.fetch(image, disk_gib=0, checkpoint=checkpoint)
-        self._cut(instance.uuid)
-        folder.make_rescue_disk(cached, self._images.path(cached))
-        if self._wants_config_drive(instance):
-            self._write_config_drive(instance, folder.rescue_config_drive)
-        return self._restart(instance, checkpoint)
+        try:
+            with full_disk_is_said("the rescue disk", self._settings.instances):
+                folder.make_rescue_disk(cached, self._images.path(cached), drive)
+                if self._guests.wants_config_drive(instance):
+                    self._guests.write_config_drive(instance, folder.rescue_config_drive)
+            self._guests.cut(instance.uuid)
+            return self._guests.restart(instance, checkpoint)
+        except KilonovaError:
+            folder.remove_rescue_disk()  # or a guest that was off would start from it
+            raise
 
     def unrescue(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
-        self._cut(instance.uuid)
-        self._folder(instance.uuid).remove_rescue_disk()
-        return self._restart(instance, checkpoint)
+        folder = self._guests.folder(instance.uuid)
+        if not folder.has_rescue_disk() and self._runs(instance.uuid):
+            return self.power_state(instance.uuid)  # it came to no rescue
+        self._guests.cut(instance.uuid)
+        folder.remove_rescue_disk()
+        return self._guests.restart(instance, checkpoint)
+
+    def _runs(self, instance_uuid: str) -> bool:
+        domain = self._guests.find(instance_uuid)
+        with libvirt_speaks(instance_uuid, self._settings.host):
+            return domain is not None and not power.is_off(domain)
 
     def snapshot(
         self, instance: Instance, image_id: str, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        """A guest that runs stands still for as long as its disk is copied."""
-        folder = self._folder(instance.uuid)
+        """A guest that runs goes on; where its hypervisor cannot copy its disk meanwhile, it stands
+        still for as long.
+        """
+        folder = self._guests.folder(instance.uuid)
         if not folder.has_root_disk():
             raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
         checkpoint()
-        state = (
-            PowerState.SHUTDOWN
-            if self._find(instance.uuid) is None
-            else self.power_state(instance.uuid)
-        )
+        domain = self._guests.find(instance.uuid)
+        state = PowerState.SHUTDOWN if domain is None else self.power_state(instance.uuid)
+        copy = None
+        if state is PowerState.RUNNING:
+            copy = copy_alive(domain, instance, folder, self._guests.image, checkpoint)
+        if copy is not None:
+            folder.copy_root_disk(self.snapshot_path(image_id), cut_off=copy)
+            return self.power_state(instance.uuid)
         # A guest that stands still though it is not paused was left so by a killed daemon.
         goes_on = instance.vm_state != VmState.PAUSED and state in _NOT_OFF
-        if goes_on:
-            self.pause(instance)  # QEMU writes out all it holds back
-        try:
-            folder.copy_root_disk(self.snapshot_path(image_id))
-        finally:
+        with self._quiet(instance, domain) if state is PowerState.RUNNING else nullcontext():
             if goes_on:
-                state = self.unpause(instance)
+                self.pause(instance)  # QEMU writes out all it holds back
+            try:
+                folder.copy_root_disk(self.snapshot_path(image_id))
+            finally:
+                if goes_on:
+                    state = self.unpause(instance)
         return state
+
+    @contextmanager
+    def _quiet(self, instance: Instance, domain: Any) -> Iterator[None]:
+        """The guest writes nothing meanwhile, if it has an agent that can see to that."""
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            is_quiet = freeze.freeze(domain, instance)
+        try:
+            yield
+        finally:
+            if is_quiet:
+                with libvirt_speaks(instance.uuid, self._settings.host):
+                    freeze.thaw(domain)
 
     def snapshot_path(self, image_id: str) -> Path:
         return self._settings.instances / f"{image_id}{disks.SNAPSHOT}"
@@ -220,9 +302,95 @@ class LibvirtDriver(Driver):
         for rest in (path, path.with_suffix(".part")):
             rest.unlink(missing_ok=True)
 
+    def attach_interface(
+        self,
+        instance: Instance,
+        vif: VirtualInterface,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        vifs.check_bound((vif,))
+        device, wait_s = self._guests.interface(instance, vif), self._settings.bridge_wait_s
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            domain = self._guests.domain(instance.uuid)
+
+        def attach() -> None:
+            with libvirt_speaks(instance.uuid, self._settings.host):
+                interfaces.attach(domain, vif, device)
+
+        vifs.start_when_plugged(attach, (vif,), wait_s=wait_s, checkpoint=checkpoint)
+        return self.power_state(instance.uuid)
+
+    def detach_interface(
+        self,
+        instance: Instance,
+        vif: VirtualInterface,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        within_s = self._settings.unplug_timeout_s
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            domain = self._guests.domain(instance.uuid)
+            interfaces.detach(domain, vif, within_s=within_s, checkpoint=checkpoint)
+            return power.state_of(domain)
+
+    def attach_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        self._guest_volumes.attach(instance, disk, checkpoint)
+        return self.power_state(instance.uuid)
+
+    def detach_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        self._guest_volumes.detach(instance, disk, checkpoint)
+        return self.power_state(instance.uuid)
+
+    def swap_volume(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        by: BlockDeviceMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        self._swap.swap(instance, disk, by, checkpoint)
+        return self.power_state(instance.uuid)
+
+    def extend_volume(self, instance: Instance, disk: BlockDeviceMapping) -> PowerState:
+        self._guest_volumes.extend(instance, disk)
+        return self.power_state(instance.uuid)
+
+    def snapshot_volume(
+        self, instance: Instance, disk: BlockDeviceMapping, new_file: str
+    ) -> PowerState:
+        self._volume_snapshots.make(instance, disk, new_file)
+        return self.power_state(instance.uuid)
+
+    def merge_volume_snapshot(
+        self,
+        instance: Instance,
+        disk: BlockDeviceMapping,
+        delete_info: Mapping[str, Any],
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        self._volume_snapshots.merge(instance, disk, delete_info, checkpoint)
+        return self.power_state(instance.uuid)
+
+    def quiesce(self, instance: Instance) -> bool:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            return freeze.freeze(self._guests.domain(instance.uuid), instance)
+
+    def unquiesce(self, instance: Instance) -> None:
+        with libvirt_speaks(instance.uuid, self._settings.host):
+            freeze.thaw(self._guests.domain(instance.uuid))
+
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            domain = self._domain(instance.uuid)
+            domain = self._guests.domain(instance.uuid)
             domain.injectNMI()
             return power.state_of(domain)
 
@@ -232,32 +400,122 @@ class LibvirtDriver(Driver):
             "Administrator" if properties.get("os_type") == "windows" else "root"
         )
         with libvirt_speaks(instance.uuid, self._settings.host):
-            domain = self._domain(instance.uuid)
-            power.set_password(domain, user, password)
+            domain = self._guests.domain(instance.uuid)
+            agent.ask(domain, lambda: domain.setUserPassword(user, password, 0))
             return power.state_of(domain)
+
+    # --- moves ---
+
+    def set_aside(
+        self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
+    ) -> None:
+        self._cold_moves.set_aside(instance, grace_s=grace_s, checkpoint=checkpoint)
+
+    def take_back(
+        self, instance: Instance, *, start: bool, checkpoint: Checkpoint = never_cancelled
+    ) -> PowerState:
+        return self._cold_moves.take_back(instance, start=start, checkpoint=checkpoint)
+
+    def forget_aside(self, instance: Instance) -> None:
+        self._cold_moves.forget_aside(instance)
+
+    def receive(
+        self,
+        instance: Instance,
+        *,
+        from_host: str,
+        start: bool,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        return self._cold_moves.receive(
+            instance, from_host=from_host, start=start, checkpoint=checkpoint
+        )
+
+    def offer_live(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> None:
+        checkpoint()
+        self._departures.offer(instance)
+
+    def withdraw_live(self, instance: Instance) -> None:
+        self._offers.withdraw(instance.uuid)
+
+    def prepare_live(
+        self,
+        instance: Instance,
+        *,
+        from_host: str,
+        block_migration: bool | None,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> LiveTarget:
+        return self._arrivals.prepare(
+            instance, from_host=from_host, block_migration=block_migration, checkpoint=checkpoint
+        )
+
+    def discard_live(self, instance: Instance) -> None:
+        self._arrivals.discard(instance)
+
+    def migrate_live(
+        self,
+        instance: Instance,
+        *,
+        to_host: str,
+        target: LiveTarget,
+        disks_there: Sequence[BlockDeviceMapping] = (),
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> None:
+        self._departures.migrate(instance, to_host=to_host, target=target, checkpoint=checkpoint)
+
+    def welcome(self, instance: Instance) -> PowerState:
+        return self._arrivals.welcome(instance.uuid)
+
+    def live_progress(self, instance_uuid: str) -> MigrationProgress:
+        return self._departures.progress(instance_uuid)
+
+    def complete_live(self, instance_uuid: str) -> None:
+        self._departures.complete(instance_uuid)
+
+    # --- what is known of guests ---
 
     def power_state(self, instance_uuid: str) -> PowerState:
         with libvirt_speaks(instance_uuid, self._settings.host):
-            return power.state_of(self._domain(instance_uuid))
+            return power.state_of(self._guests.domain(instance_uuid))
 
     def power_states(self) -> dict[str, PowerState]:
         states = {}
         with libvirt_speaks():
             for domain in self._connection.get().listAllDomains():
-                if is_ours(domain):
-                    states[domain.UUIDString()] = power.state_of(domain)
+                if not is_ours(domain):
+                    continue
+                state = power.state_of(domain)
+                # One that is on its way here is still the other host's.
+                if state is not PowerState.PAUSED or not power.is_arriving(domain):
+                    states[domain.UUIDString()] = state
         return states
 
     def console_output(self, instance_uuid: str, *, tail_bytes: int) -> str:
-        folder = self._folder(instance_uuid)
+        folder = self._guests.folder(instance_uuid)
         if not folder.path.exists():
             raise DomainNotFound(instance=instance_uuid, host=self._settings.host)
         return disks.read_tail(folder.console_log, tail_bytes)
 
     def diagnostics(self, instance_uuid: str) -> Diagnostics:
         with libvirt_speaks(instance_uuid, self._settings.host):
-            domain = self._domain(instance_uuid)
+            domain = self._guests.domain(instance_uuid)
             return diagnostics_of(domain, hypervisor=domain.connect().getType().lower())
+
+    def place(self, instance_uuid: str) -> GuestPlace:
+        with libvirt_speaks(instance_uuid, self._settings.host):
+            domain = self._guests.domain(instance_uuid)
+            return place_of(domain.XMLDesc(0), domain.connect().getCapabilities())
+
+    def console(self, instance_uuid: str, kind: ConsoleKind) -> ConsoleAddress:
+        if kind not in consoles.KINDS:
+            return super().console(instance_uuid, kind)
+        with libvirt_speaks(instance_uuid, self._settings.host):
+            domain = self._guests.domain(instance_uuid)
+            return consoles.address_of(domain, kind, self._settings.consoles_at)
+
+    def cache_image(self, image: ImageMeta, checkpoint: Checkpoint = never_cancelled) -> None:
+        self._images.fetch(image, disk_gib=0, checkpoint=checkpoint)
 
     def clean(self) -> None:
         settings = self._settings
@@ -265,115 +523,3 @@ class LibvirtDriver(Driver):
             self._images.prune(
                 lambda: disks.images_in_use(settings.instances), keep_s=settings.image_keep_s
             )
-
-    def _folder(self, instance_uuid: str) -> InstanceFolder:
-        return InstanceFolder(self._settings.instances, instance_uuid)
-
-    def _domain(self, instance_uuid: str) -> Any:
-        return self._connection.get().lookupByUUIDString(instance_uuid)
-
-    def _find(self, instance_uuid: str) -> Any:
-        """The instance's domain; None when there is none."""
-        try:
-            with libvirt_speaks(instance_uuid, self._settings.host):
-                return self._domain(instance_uuid)
-        except DomainNotFound:
-            return None
-
-    def _cut(self, instance_uuid: str) -> None:
-        """Cut the guest's power, if there is a guest."""
-        domain = self._find(instance_uuid)
-        if domain is not None:
-            with libvirt_speaks(instance_uuid, self._settings.host):
-                power.cut(domain)
-
-    def _hardware(self, instance: Instance) -> Hardware:
-        _image(instance)
-        return choose_hardware(instance, self._platform)
-
-    def _make_disks(self, instance: Instance, checkpoint: Checkpoint) -> None:
-        settings, flavor = self._settings, instance.flavor
-        image, folder = _image(instance), self._folder(instance.uuid)
-        folder.create()
-        cached = self._images.fetch(image, disk_gib=flavor.root_gib, checkpoint=checkpoint)
-        folder.make_root_disk(
-            cached, self._images.path(cached), flavor.root_gib, settings.disk_format
-        )
-        checkpoint()
-        disks.make_ephemeral_and_swap(folder, instance)
-        if self._wants_config_drive(instance):
-            self._write_config_drive(instance, folder.config_drive)
-
-    def _write_config_drive(self, instance: Instance, path: Path) -> None:
-        settings, guest = self._settings, GuestMetadata(instance=instance)
-        config_drive.write(path, guest, settings.tree, settings.config_drive_format)
-
-    def _wants_config_drive(self, instance: Instance) -> bool:
-        by_image = _image(instance).properties.get("img_config_drive") == "mandatory"
-        return instance.config_drive or by_image or self._settings.force_config_drive
-
-    def _restart(self, instance: Instance, checkpoint: Checkpoint) -> PowerState:
-        """Define the guest anew from its files and start it. Raises: DomainNotFound."""
-        if not self._folder(instance.uuid).has_root_disk():
-            raise DomainNotFound(instance=instance.uuid, host=self._settings.host)
-        return self._define_and_start(instance, self._hardware(instance), checkpoint)
-
-    def _define(self, instance: Instance, hardware: Hardware) -> Any:
-        folder = self._folder(instance.uuid)
-        # Two guests defined at once must not be given the same host CPUs.
-        with self._pinning, libvirt_speaks(instance.uuid, self._settings.host):
-            spec = DomainSpec(
-                instance=instance,
-                platform=self._platform,
-                hardware=self._pinned(instance, hardware),
-                disks=folder.disks(),
-                vifs=instance.vifs,
-                console_log=str(folder.console_log),
-                config_drive_format=self._settings.config_drive_format,
-            )
-            domain = self._connection.get().defineXML(domain_xml(spec))
-            power.forget_memory(domain)
-            return domain
-
-    def _pinned(self, instance: Instance, hardware: Hardware) -> Hardware:
-        processor = hardware.processor
-        if not processor.dedicated:
-            return hardware
-        taken = taken_cpus(self._connection.get(), but_of=instance.uuid)
-        pins = choose_pins(processor.dedicated, self._platform.dedicated_cpus, taken)
-        return dataclasses.replace(hardware, processor=dataclasses.replace(processor, pins=pins))
-
-    def _define_and_start(
-        self, instance: Instance, hardware: Hardware, checkpoint: Checkpoint
-    ) -> PowerState:
-        domain = self._define(instance, hardware)
-
-        def start() -> None:
-            with libvirt_speaks(instance.uuid, self._settings.host):
-                power.start(domain)
-
-        vifs.start_when_plugged(
-            start, instance.vifs, wait_s=self._settings.bridge_wait_s, checkpoint=checkpoint
-        )
-        with libvirt_speaks(instance.uuid, self._settings.host):
-            return power.state_of(domain)
-
-
-def _image(instance: Instance) -> ImageMeta:
-    if instance.image is None:
-        raise NotSupported("This host boots servers from images only.")
-    return instance.image
-
-
-def _undefine(domain: Any) -> None:
-    flags = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-    )
-    try:
-        domain.undefineFlags(flags)
-    except libvirt.libvirtError as refused:
-        if refused.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-            raise

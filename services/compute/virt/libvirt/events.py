@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lifecycle events of guests: which instance's power state may have changed."""
+"""Events of guests: which instance's power state may have changed, and why one stands still."""
 
 import logging
 from typing import Any
@@ -23,6 +23,13 @@ class PowerEvents:
         connection.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._happened, None
         )
+        connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, _io_failed, None
+        )
+        # A container that reboots itself is another one, and has no other event.
+        connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._rebooted, None
+        )
         for domain in connection.listAllDomains():
             self._pass_on(domain)
 
@@ -30,9 +37,23 @@ class PowerEvents:
         LOG.debug("Guest %s: lifecycle event %d/%d", domain.name(), event, detail)
         self._pass_on(domain)
 
+    def _rebooted(self, _: Any, domain: Any, __: Any) -> None:
+        self._pass_on(domain)
+
     def _pass_on(self, domain: Any) -> None:
         if is_ours(domain):
             self.sink(domain.UUIDString())
+
+
+def _io_failed(
+    _: Any, domain: Any, path: str, device: str, action: int, reason: str, __: Any
+) -> None:
+    """Its power state comes by an event of its own."""
+    if is_ours(domain) and action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE:
+        why = "the host's disk is full" if reason == "enospc" else "its disk fails"
+        LOG.error(
+            "Guest %s stands still, %s: %s (%s)", domain.UUIDString(), why, path or device, reason
+        )
 
 
 def is_ours(domain: Any) -> bool:

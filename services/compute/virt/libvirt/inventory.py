@@ -24,7 +24,7 @@ def take_inventory(connection: Any, virt_type: str, instances: Path) -> Inventor
     )
     return Inventory(
         node=connection.getHostname(),
-        hypervisor_type="QEMU",
+        hypervisor_type=connection.getType().upper(),
         hypervisor_version=connection.getVersion(),
         total=total,
         free_disk_gib=disk.f_bavail * disk.f_frsize // GIB,

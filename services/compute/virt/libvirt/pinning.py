@@ -45,7 +45,9 @@ def _definition(domain: Any) -> str:
 
 
 def _pins_of(definition: str) -> Iterable[int]:
-    for pin in ET.fromstring(definition).iterfind("cputune/vcpupin"):
+    tuning = ET.fromstring(definition).find("cputune")
+    # The hypervisor's own threads may have one for themselves, too.
+    for pin in () if tuning is None else (*tuning.iter("vcpupin"), *tuning.iter("emulatorpin")):
         cpus = pin.get("cpuset", "")
         if cpus.isdecimal():  # a set of several is not ours, and nobody's own
             yield int(cpus)

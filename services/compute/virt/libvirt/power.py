@@ -2,11 +2,13 @@
 """Power of a libvirt domain: its state, and ways to start and stop it."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import libvirt
 
-from common.errors import NotSupported
+from common.errors import DiskFull
+from common.space import NO_SPACE
 from common.states import PowerState
 from services.compute.virt.driver import Checkpoint
 
@@ -20,11 +22,7 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.SUSPENDED,
 }
-_NO_AGENT = (
-    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
-    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
-)
+_NOT_THERE_YET = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
 _LOOK_S = 0.2
 # A guest that still boots does not hear the first press of its power button.
 _PRESS_AGAIN_S = 8
@@ -41,17 +39,37 @@ def is_off(domain: Any) -> bool:
     return not domain.isActive()
 
 
-def start(domain: Any) -> None:
-    """Start it. Again: one that runs goes on. Raises: libvirtError."""
+def is_arriving(domain: Any) -> bool:
+    """Whether a live migration to this host is still filling it. Raises: libvirtError."""
+    state, reason = domain.state()
+    return state == libvirt.VIR_DOMAIN_PAUSED and reason in _NOT_THERE_YET
+
+
+def start(domain: Any, *, paused: bool = False) -> None:
+    """Start it; `paused`: with its CPUs stopped. Again: one that runs goes on.
+
+    Raises: libvirtError.
+    """
     try:
-        domain.create()
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
     except libvirt.libvirtError as refused:
         if refused.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or is_off(domain):
             raise
 
 
-def ask_to_shut_down(domain: Any, grace_s: float, checkpoint: Checkpoint) -> bool:
-    """Press the power button, wait `grace_s` seconds; whether the guest is off.
+def press(domain: Any) -> None:
+    """Press the guest's power button. Again: once more. Raises: libvirtError."""
+    try:
+        domain.shutdown()
+    except libvirt.libvirtError as refused:
+        if refused.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise  # not merely off already
+
+
+def ask_to_shut_down(
+    domain: Any, grace_s: float, checkpoint: Checkpoint, *, ask: Callable[[Any], None] = press
+) -> bool:
+    """Press the power button, or `ask`, wait `grace_s` seconds; whether the guest is off.
 
     Raises: libvirtError, OperationCancelled.
     """
@@ -62,7 +80,7 @@ def ask_to_shut_down(domain: Any, grace_s: float, checkpoint: Checkpoint) -> boo
         if now >= deadline:
             return False
         if now >= press_at:
-            _press(domain)
+            ask(domain)
             press_at = now + _PRESS_AGAIN_S
         checkpoint()
         time.sleep(_LOOK_S)
@@ -103,10 +121,21 @@ def unpause(domain: Any) -> PowerState:
 
 
 def save(domain: Any) -> PowerState:
-    """Write its memory to disk and stop it. Again: it stays so. Raises: libvirtError."""
+    """Write its memory to disk and stop it. Again: it stays so. Raises: DiskFull, libvirtError."""
     if not is_off(domain):
-        domain.managedSave(0)
+        try:
+            domain.managedSave(0)
+        except libvirt.libvirtError as refused:
+            if not any(words in str(refused) for words in NO_SPACE):
+                raise
+            need_mib = domain.maxMemory() >> 10
+            raise DiskFull(what="the guest's memory", free_mib=0, need_mib=need_mib) from refused
     return state_of(domain)
+
+
+def has_memory(domain: Any) -> bool:
+    """Whether its next start goes on from memory that `save` kept. Raises: libvirtError."""
+    return bool(domain.hasManagedSaveImage(0))
 
 
 def forget_memory(domain: Any) -> None:
@@ -114,23 +143,5 @@ def forget_memory(domain: Any) -> None:
 
     Raises: libvirtError.
     """
-    if domain.hasManagedSaveImage(0):
+    if has_memory(domain):
         domain.managedSaveRemove(0)
-
-
-def set_password(domain: Any, user: str, password: str) -> None:
-    """Have the guest's agent do it. Raises: NotSupported (no agent answers), libvirtError."""
-    try:
-        domain.setUserPassword(user, password, 0)
-    except libvirt.libvirtError as refused:
-        if refused.get_error_code() in _NO_AGENT:
-            raise NotSupported("No QEMU guest agent answers in the guest.") from refused
-        raise
-
-
-def _press(domain: Any) -> None:
-    try:
-        domain.shutdown()
-    except libvirt.libvirtError as refused:
-        if refused.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise  # not merely off already

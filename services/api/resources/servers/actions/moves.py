@@ -16,6 +16,7 @@ from services.api.responder import responder
 
 _SERVERS = "os_compute_api:servers:"
 _MIGRATE = "os_compute_api:os-migrate-server:"
+_EVACUATE_FORCE, _LIVE_FORCE, _LIVE_IN_BACKGROUND = 29, 30, 34
 _PASSWORD = Raw(Record([Field("adminPass", TEXT_OR_NULL, required=False)], null=True))
 
 
@@ -69,14 +70,14 @@ class MoveActions:
         """Move a running server to another host."""
         host = call.body["host"]
         _permit(call, _MIGRATE + ("migrate_live:host" if host else "migrate_live"))
-        if is_true(call.body.get("force", False)) and host is None:
-            raise Invalid("Can't force to a non-provided destination")
         block = call.body["block_migration"]
         self._moves.live_migrate(
             call.caller,
             server_id,
             host=host,
             block_migration=None if block == "auto" else is_true(block),
+            forced=_is_forced(call, host, since=_LIVE_FORCE),
+            check_first=not call.at_least(_LIVE_IN_BACKGROUND),
         )
 
     @responder(policy="os_compute_api:os-evacuate", body=bodies.EVACUATE, returns=_PASSWORD)
@@ -86,8 +87,6 @@ class MoveActions:
         shared = is_true(body.get("onSharedStorage", False))
         if shared and "adminPass" in body:
             raise Invalid("admin password can't be changed on existing disk")
-        if is_true(body.get("force", False)) and not body.get("host"):
-            raise Invalid("Can't force to a non-provided destination")
         password = body.get("adminPass") or made_password()
         self._moves.evacuate(
             call.caller,
@@ -95,10 +94,23 @@ class MoveActions:
             host=body.get("host"),
             admin_password=None if shared else password,
             stopped=call.at_least(95),
+            forced=_is_forced(call, body.get("host"), since=_EVACUATE_FORCE),
         )
         if call.at_least(14):
             return None
         return {"adminPass": None if shared else password} if self._show_password else {}
+
+
+def _is_forced(call: ApiCall, host: str | None, *, since: int) -> bool:
+    """Whether the host that is named is to be heeded past the scheduler: `force` says so, and
+    before there was one, every host was. Raises: Invalid.
+    """
+    if not call.at_least(since):
+        return host is not None
+    force = is_true(call.body.get("force", False))
+    if force and not host:
+        raise Invalid("Can't force to a non-provided destination")
+    return force
 
 
 def _permit(call: ApiCall, rule: str) -> None:

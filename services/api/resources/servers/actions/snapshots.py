@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from common.objects.instance import Instance
 from common.policy import PolicyForbids
 from common.rpc.conductor.snapshots import Snapshots
 from services.api.actions import Act
@@ -12,6 +13,7 @@ from services.api.declare.view import Raw
 from services.api.resources.servers import bodies
 from services.api.responder import responder
 from services.api.snapshot_images import BACKUP, SNAPSHOT, SnapshotImages
+from services.api.volume_images import VolumeImages
 
 _CREATE_IMAGE = "os_compute_api:servers:create_image"
 _VOLUME_BACKED = _CREATE_IMAGE + ":allow_volume_backed"
@@ -21,9 +23,12 @@ _IMAGE = Raw(Record([Field("image_id", UUID, since="2.45")]))
 class SnapshotActions:
     """createImage, createBackup."""
 
-    def __init__(self, snapshots: Snapshots, images: SnapshotImages) -> None:
+    def __init__(
+        self, snapshots: Snapshots, images: SnapshotImages, of_volumes: VolumeImages
+    ) -> None:
         self._snapshots = snapshots
         self._images = images
+        self._of_volumes = of_volumes
 
     def table(self) -> dict[str, Act]:
         """What a body names, and what does it."""
@@ -31,7 +36,7 @@ class SnapshotActions:
 
     @responder(policy=_CREATE_IMAGE, body=bodies.CREATE_IMAGE, returns=_IMAGE, status=202)
     def create_image(self, call: ApiCall, server_id: str) -> dict[str, Any] | None:
-        """Make an image of what a server's root disk has now."""
+        """Make an image of what a server's root disk, or its volumes, have now."""
         body = call.body
         properties = body.get("metadata", {})
         server = self._snapshots.check(
@@ -40,13 +45,22 @@ class SnapshotActions:
             operation="create_image",
             metadata_items=_counted(call, properties),
         )
-        if server.is_volume_backed and not call.allows(_VOLUME_BACKED):
-            raise PolicyForbids(rule=_VOLUME_BACKED)
+        if server.is_volume_backed:
+            return _answer(call, self._image_of_volumes(call, server, body["name"], properties))
         with self._images.queued(
             call, server, body["name"], kind=SNAPSHOT, properties=properties
         ) as image_id:
             self._snapshots.create_image(call.caller, server_id, image_id=image_id)
         return _answer(call, image_id)
+
+    def _image_of_volumes(
+        self, call: ApiCall, server: Instance, name: str, properties: dict[str, str]
+    ) -> str:
+        if not call.allows(_VOLUME_BACKED):
+            raise PolicyForbids(rule=_VOLUME_BACKED)
+        with self._of_volumes.made(call, server, name, properties=properties) as image_id:
+            self._snapshots.record_image(call.caller, server.uuid)
+        return image_id
 
     @responder(
         policy="os_compute_api:os-create-backup",

@@ -1,34 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The devices of a domain definition."""
 
-from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from common.objects.network import VirtualInterface
+from services.compute.virt.libvirt.domain_xml import disk
 from services.compute.virt.libvirt.domain_xml.spec import (
-    DiskSpec,
     DomainSpec,
     Hardware,
     Limits,
     Rng,
 )
 
-# First letters of a disk's name in the guest, by bus.
-_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 _BALLOON_STATS_S = "10"
 
 
 def devices(spec: DomainSpec) -> ET.Element:
     """The `<devices>` element."""
     root = ET.Element("devices")
-    names = _Names()
-    for disk in spec.disks:
-        _disk(root, disk, spec, names)
+    root.extend(disk.disks(spec))
     hardware = spec.hardware
-    _controllers(root, hardware)
+    _controllers(root, spec)
     for vif in spec.vifs:
-        _interface(root, vif, hardware)
-    _serial(root, spec.console_log, hardware.serial_ports)
+        root.append(interface(vif, hardware))
+    _serial(root, spec)
     if hardware.agent:
         channel = ET.SubElement(root, "channel", type="unix")
         ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
@@ -51,47 +46,27 @@ def devices(spec: DomainSpec) -> ET.Element:
     return root
 
 
-def _controllers(root: ET.Element, hardware: Hardware) -> None:
-    if "scsi" in (hardware.disk_bus, hardware.cdrom_bus):
-        ET.SubElement(root, "controller", type="scsi", index="0", model=hardware.scsi_model)
+def scsi_controller(hardware: Hardware) -> ET.Element:
+    """The controller of all disks on the SCSI bus."""
+    return ET.Element("controller", type="scsi", index="0", model=hardware.scsi_model)
+
+
+def _controllers(root: ET.Element, spec: DomainSpec) -> None:
+    hardware = spec.hardware
+    used = {target.get("bus") for target in root.iterfind("disk/target")}
+    if "scsi" in used | {hardware.disk_bus, hardware.cdrom_bus}:
+        root.append(scsi_controller(hardware))
     if hardware.usb:
         ET.SubElement(root, "controller", type="usb", index="0", model=hardware.usb)
+    if "q35" in hardware.machine_type and spec.platform.pcie_ports:
+        ET.SubElement(root, "controller", type="pci", index="0", model="pcie-root")
+        for _ in range(spec.platform.pcie_ports):
+            ET.SubElement(root, "controller", type="pci", model="pcie-root-port")
 
 
-class _Names:
-    """Gives disks their names: vda, vdb, … one alphabet a prefix."""
-
-    def __init__(self) -> None:
-        self._letters: dict[str, Iterator[str]] = {}
-
-    def next(self, bus: str) -> str:
-        prefix = _PREFIX[bus]
-        letters = self._letters.setdefault(prefix, iter("abcdefghijklmnopqrstuvwxyz"))
-        return prefix + next(letters)
-
-
-def _disk(root: ET.Element, disk: DiskSpec, spec: DomainSpec, names: _Names) -> None:
-    is_cdrom = disk.role == "config" and spec.config_drive_format == "iso9660"
-    bus = spec.hardware.cdrom_bus if is_cdrom else spec.hardware.disk_bus
-    element = ET.SubElement(root, "disk", type="file", device="cdrom" if is_cdrom else "disk")
-    driver = {"name": "qemu", "type": disk.format, "cache": spec.platform.disk_cache}
-    if not is_cdrom:
-        driver["discard"] = "unmap"
-    if bus == "virtio" and spec.hardware.packed_ring:
-        driver["packed"] = "on"
-    ET.SubElement(element, "driver", driver)
-    ET.SubElement(element, "source", file=disk.path)
-    ET.SubElement(element, "target", dev=names.next(bus), bus=bus)
-    if disk.role == "config":
-        ET.SubElement(element, "readonly")
-    elif spec.hardware.limits.disk:
-        tuning = ET.SubElement(element, "iotune")
-        for name, value in spec.hardware.limits.disk.items():
-            ET.SubElement(tuning, name).text = str(value)
-
-
-def _interface(root: ET.Element, vif: VirtualInterface, hardware: Hardware) -> None:
-    element = ET.SubElement(root, "interface", type="bridge")
+def interface(vif: VirtualInterface, hardware: Hardware) -> ET.Element:
+    """The device of a port."""
+    element = ET.Element("interface", type="bridge")
     ET.SubElement(element, "mac", address=vif.mac)
     ET.SubElement(element, "source", bridge=vif.bridge or "")
     ET.SubElement(element, "target", dev=vif.device)
@@ -105,26 +80,35 @@ def _interface(root: ET.Element, vif: VirtualInterface, hardware: Hardware) -> N
         ET.SubElement(element, "driver", driver)
     if vif.mtu:
         ET.SubElement(element, "mtu", size=str(vif.mtu))
-    _bandwidth(element, hardware.limits)
+    bandwidth(element, hardware.limits)
+    return element
 
 
-def _bandwidth(interface: ET.Element, limits: Limits) -> None:
+def bandwidth(interface: ET.Element, limits: Limits) -> None:
+    """Bound what the device lets through."""
     # An average is what the others are measured by: libvirt takes none of them without it.
     ways = {"inbound": limits.inbound, "outbound": limits.outbound}
     given = {way: values for way, values in ways.items() if "average" in values}
     if not given:
         return
-    bandwidth = ET.SubElement(interface, "bandwidth")
+    bounds = ET.SubElement(interface, "bandwidth")
     for way, values in given.items():
-        ET.SubElement(bandwidth, way, {name: str(value) for name, value in values.items()})
+        ET.SubElement(bounds, way, {name: str(value) for name, value in values.items()})
 
 
-def _serial(root: ET.Element, log: str, ports: int) -> None:
-    serial = ET.SubElement(root, "serial", type="file")
+def _serial(root: ET.Element, spec: DomainSpec) -> None:
     # Without append each start would empty the log that users read.
-    ET.SubElement(serial, "source", path=log, append="on")
-    ET.SubElement(serial, "target", port="0")
-    for port in range(1, ports):
+    if spec.serial_port is None:
+        first = ET.SubElement(root, "serial", type="file")
+        ET.SubElement(first, "source", path=spec.console_log, append="on")
+    else:
+        first = ET.SubElement(root, "serial", type="tcp")
+        listen = {"host": spec.platform.serial_listen or "", "service": str(spec.serial_port)}
+        ET.SubElement(first, "source", {"mode": "bind", **listen, "tls": "no"})
+        ET.SubElement(first, "protocol", type="raw")
+        ET.SubElement(first, "log", file=spec.console_log, append="on")
+    ET.SubElement(first, "target", port="0")
+    for port in range(1, spec.hardware.serial_ports):
         further = ET.SubElement(root, "serial", type="pty")
         ET.SubElement(further, "target", port=str(port))
 
@@ -143,9 +127,15 @@ def _iommu(root: ET.Element, model: str) -> None:
 
 
 def _display(root: ET.Element, spec: DomainSpec) -> None:
-    if spec.platform.vnc_listen is not None and spec.hardware.video != "none":
-        graphics = ET.SubElement(root, "graphics", type="vnc", autoport="yes")
-        ET.SubElement(graphics, "listen", type="address", address=spec.platform.vnc_listen)
+    platform = spec.platform
+    if spec.hardware.video != "none":
+        for kind, address in (("vnc", platform.vnc_listen), ("spice", platform.spice_listen)):
+            if address is not None:
+                graphics = ET.SubElement(root, "graphics", type=kind, autoport="yes")
+                ET.SubElement(graphics, "listen", type="address", address=address)
+        if platform.spice_listen is not None and platform.spice_agent:
+            channel = ET.SubElement(root, "channel", type="spicevmc")
+            ET.SubElement(channel, "target", type="virtio", name="com.redhat.spice.0")
     video = ET.SubElement(root, "video")
     model = ET.SubElement(video, "model", type=spec.hardware.video)
     if spec.hardware.video_ram_mib:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 from common.objects.instance import Instance
 from services.compute.virt.libvirt.domain_xml import devices, processor
+from services.compute.virt.libvirt.domain_xml.disk import boot_orders
 from services.compute.virt.libvirt.domain_xml.spec import (
     DomainSpec,
     Firmware,
@@ -35,10 +36,10 @@ def domain_xml(spec: DomainSpec) -> str:
     domain = ET.Element("domain", type=platform.virt_type)
     _text(domain, "name", domain_name(instance.uuid))
     _text(domain, "uuid", instance.uuid)
-    _metadata(domain, instance)
+    metadata(domain, instance)
     processor.add_sizes(domain, spec)
     _sysinfo(domain, instance)
-    _operating_system(domain, platform, spec.hardware)
+    _operating_system(domain, spec)
     _features(domain, platform, spec.hardware)
     processor.add_cpu(domain, platform, spec.hardware.processor)
     _clock(domain, spec.hardware)
@@ -54,10 +55,10 @@ def printable(text: str) -> str:
     return _NOT_IN_XML.sub("\ufffd", text)
 
 
-def _metadata(domain: ET.Element, instance: Instance) -> None:
+def metadata(domain: ET.Element, instance: Instance) -> None:
     """For people who look at a host's guests: what this one is."""
-    metadata = ET.SubElement(domain, "metadata")
-    ours = ET.SubElement(metadata, f"{{{NAMESPACE}}}instance")
+    described = ET.SubElement(domain, "metadata")
+    ours = ET.SubElement(described, f"{{{NAMESPACE}}}instance")
     for name, value in (
         ("name", instance.name),
         ("project", instance.project_id),
@@ -80,29 +81,32 @@ def _sysinfo(domain: ET.Element, instance: Instance) -> None:
         _text(system, "entry", value, name=name)
 
 
-def _operating_system(domain: ET.Element, platform: Platform, hardware: Hardware) -> None:
-    firmware = hardware.firmware
+def _operating_system(domain: ET.Element, spec: DomainSpec) -> None:
+    platform, hardware, firmware = spec.platform, spec.hardware, spec.hardware.firmware
     is_uefi = firmware.kind == "uefi"
     system = ET.SubElement(domain, "os", {"firmware": "efi"} if is_uefi else {})
     _text(system, "type", "hvm", arch=platform.arch, machine=hardware.machine_type)
     if is_uefi:
-        _uefi(system, firmware)
-    ET.SubElement(system, "boot", dev="hd")
+        _uefi(system, firmware, spec.nvram)
+    if not any(boot_orders(spec.disks)):
+        ET.SubElement(system, "boot", dev="hd")
     if firmware.boot_menu:
         ET.SubElement(system, "bootmenu", enable="yes")
     ET.SubElement(system, "smbios", mode="sysinfo")
 
 
-def _uefi(system: ET.Element, firmware: Firmware) -> None:
-    """libvirt picks the firmware's files by these features, and keeps its variables."""
+def _uefi(system: ET.Element, firmware: Firmware, nvram: str | None) -> None:
+    """libvirt picks the firmware's files by these features, and keeps its variables in `nvram`."""
     features = ET.SubElement(system, "firmware")
     enabled = "yes" if firmware.secure_boot else "no"
     for name in ("enrolled-keys", "secure-boot"):
         ET.SubElement(features, "feature", enabled=enabled, name=name)
-    loader = {"secure": enabled}
-    if firmware.stateless:
-        loader["stateless"] = "yes"
-    ET.SubElement(system, "loader", loader)
+    # libvirt 9 takes no "no" beside the features.
+    wanted = {"secure": firmware.secure_boot, "stateless": firmware.stateless}
+    if loader := {name: "yes" for name, is_wanted in wanted.items() if is_wanted}:
+        ET.SubElement(system, "loader", loader)
+    if nvram is not None and not firmware.stateless:
+        _text(system, "nvram", nvram)
 
 
 def _features(domain: ET.Element, platform: Platform, hardware: Hardware) -> None:

@@ -5,7 +5,12 @@ Names, values and meaning are those of the Compute service's documented extra sp
 properties. What this host cannot give is refused by name, not overlooked.
 """
 
-from common.guest_hardware.topology import choose_nodes, choose_topology, mask_of, page_kib
+from common.guest_hardware.topology import (
+    choose_nodes,
+    choose_topology,
+    dedicated_cpus,
+    memory_pages,
+)
 from common.guest_hardware.wishes import Wishes
 from common.objects.instance import Instance
 from services.compute.virt.libvirt.domain_xml.spec import (
@@ -116,6 +121,7 @@ def _processor(
         topology=choose_topology(wishes, flavor.vcpus),
         nodes=choose_nodes(wishes, flavor.vcpus, flavor.memory_mib),
         dedicated=_dedicated(wishes, flavor.vcpus, platform),
+        emulator=_emulator(wishes, platform),
         model=platform.cpu_model or (_SECURE_BOOT_CPU if emulated_and_secure else ""),
         hide_hypervisor=wishes.is_on("hw:hide_hypervisor_id", "img_hide_hypervisor_id")
         or wishes.is_on("hide_hypervisor_id"),
@@ -126,30 +132,27 @@ def _processor(
 
 
 def _dedicated(wishes: Wishes, vcpus: int, platform: Platform) -> frozenset[int]:
-    policies = ("shared", "dedicated", "mixed")
-    policy = wishes.one_of("hw:cpu_policy", "hw_cpu_policy", policies, "shared")
-    if policy == "shared":
-        return frozenset()
-    if not platform.dedicated_cpus:
+    wanted = dedicated_cpus(wishes, vcpus)
+    if wanted and not platform.dedicated_cpus:
+        policy = wishes.text("hw:cpu_policy", "hw_cpu_policy")
         wishes.refuse(f"this host has no dedicated CPUs for hw_cpu_policy={policy}")
-    every = frozenset(range(vcpus))
-    if policy == "dedicated":
-        return every
-    mask = wishes.of_flavor("hw:cpu_dedicated_mask")
-    if mask is None:
-        wishes.refuse("hw:cpu_policy=mixed needs hw:cpu_dedicated_mask")
-    wanted = mask_of(wishes, "hw:cpu_dedicated_mask", str(mask), vcpus)
-    if not wanted or wanted == every:
-        wishes.refuse(f"hw:cpu_dedicated_mask={mask} must leave some CPUs, and take some")
     return wanted
 
 
+def _emulator(wishes: Wishes, platform: Platform) -> str:
+    known = ("share", "isolate")
+    policy = wishes.of_flavor("hw:emulator_threads_policy")
+    if policy is None:
+        return ""
+    policy = wishes.one_of("hw:emulator_threads_policy", "", known, "share")
+    if wishes.text("hw:cpu_policy", "hw_cpu_policy") not in ("dedicated", "mixed"):
+        wishes.refuse("hw:emulator_threads_policy needs hw:cpu_policy=dedicated")
+    return "" if policy == "share" and not platform.shared_cpus else policy
+
+
 def _memory(wishes: Wishes) -> Memory:
-    text = wishes.text("hw:mem_page_size", "hw_mem_page_size")
-    locked = wishes.is_on("hw:locked_memory", "hw_locked_memory")
-    if locked and text is None:
-        wishes.refuse("hw:locked_memory needs hw:mem_page_size")
-    return Memory(page_kib=page_kib(wishes, text), locked=locked)
+    pages_kib, locked = memory_pages(wishes)
+    return Memory(page_kib=pages_kib, locked=locked)
 
 
 def _limits(wishes: Wishes) -> Limits:

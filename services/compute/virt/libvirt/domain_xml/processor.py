@@ -3,8 +3,17 @@
 
 from xml.etree import ElementTree as ET
 
-from services.compute.virt.libvirt.domain_xml.spec import DomainSpec, Limits, Memory, Platform
+from services.compute.virt.libvirt.domain_xml.spec import (
+    EMULATOR,
+    DomainSpec,
+    Limits,
+    Memory,
+    Platform,
+)
 from services.compute.virt.libvirt.domain_xml.spec import Processor as ProcessorSpec
+
+# QEMU's own choice for emulated CPUs, which must be named where something is added or taken away.
+_EMULATED_MODEL = "qemu64"
 
 
 def add_sizes(domain: ET.Element, spec: DomainSpec) -> None:
@@ -13,15 +22,23 @@ def add_sizes(domain: ET.Element, spec: DomainSpec) -> None:
     ET.SubElement(domain, "memory", unit="MiB").text = str(flavor.memory_mib)
     _memory_backing(domain, hardware.memory)
     ET.SubElement(domain, "vcpu").text = str(flavor.vcpus)
-    _tuning(domain, hardware.limits, hardware.processor)
+    _tuning(domain, spec.platform, hardware.limits, hardware.processor)
 
 
 def add_cpu(domain: ET.Element, platform: Platform, processor: ProcessorSpec) -> None:
     """The CPU that the guest sees."""
-    if processor.model:
+    is_emulated = platform.virt_type != "kvm"
+    # KVM has a way of its own to hide. A guest that looks for its hypervisor asks for this bit.
+    hidden = ("hypervisor",) if is_emulated and processor.hide_hypervisor else ()
+    model = processor.model
+    if is_emulated and not platform.cpu_mode and (platform.cpu_features or hidden):
+        model = model or _EMULATED_MODEL
+    if model:
         cpu = ET.SubElement(domain, "cpu", mode="custom", match="exact")
-        ET.SubElement(cpu, "model", fallback="allow").text = processor.model
-    elif platform.virt_type == "kvm":
+        ET.SubElement(cpu, "model", fallback="allow").text = model
+    elif platform.cpu_mode:
+        cpu = ET.SubElement(domain, "cpu", mode=platform.cpu_mode)
+    elif not is_emulated:
         cpu = ET.SubElement(domain, "cpu", mode="host-model")
     else:
         cpu = ET.SubElement(domain, "cpu")
@@ -36,6 +53,8 @@ def add_cpu(domain: ET.Element, platform: Platform, processor: ProcessorSpec) ->
     )  # fmt: skip
     for feature in platform.cpu_features:
         ET.SubElement(cpu, "feature", policy="require", name=feature)
+    for feature in hidden:
+        ET.SubElement(cpu, "feature", policy="disable", name=feature)
     if processor.nodes:
         numa = ET.SubElement(cpu, "numa")
         for number, node in enumerate(processor.nodes):
@@ -56,14 +75,22 @@ def _memory_backing(domain: ET.Element, memory: Memory) -> None:
         ET.SubElement(backing, "locked")
 
 
-def _tuning(domain: ET.Element, limits: Limits, processor: ProcessorSpec) -> None:
+def _tuning(
+    domain: ET.Element, platform: Platform, limits: Limits, processor: ProcessorSpec
+) -> None:
     if not limits.cpu and not processor.pins:
         return
     tuning = ET.SubElement(domain, "cputune")
     for name, value in limits.cpu.items():
         ET.SubElement(tuning, name).text = str(value)
-    for guest_cpu, host_cpu in sorted(processor.pins.items()):
+    own = {cpu: host for cpu, host in sorted(processor.pins.items()) if cpu != EMULATOR}
+    for guest_cpu, host_cpu in own.items():
         ET.SubElement(tuning, "vcpupin", vcpu=str(guest_cpu), cpuset=str(host_cpu))
-    if processor.pins:
-        shared = ",".join(map(str, sorted(processor.pins.values())))
-        ET.SubElement(tuning, "emulatorpin", cpuset=shared)
+    if processor.emulator == "isolate":
+        emulators = {processor.pins[EMULATOR]}
+    elif processor.emulator == "share":
+        emulators = set(platform.shared_cpus)
+    else:
+        emulators = set(own.values())
+    if own:
+        ET.SubElement(tuning, "emulatorpin", cpuset=",".join(map(str, sorted(emulators))))

@@ -7,34 +7,76 @@ from dataclasses import dataclass, field
 from common.guest_hardware.topology import CpuTopology, NumaNode
 from common.objects.instance import Instance
 from common.objects.network import VirtualInterface
+from services.compute.volume_sources import NetworkSource
 
 
 @dataclass(frozen=True)
 class Platform:
     """What the host decides for all its guests.
 
-    `virt_type` is libvirt's: kvm, or qemu for emulated CPUs. `cpu_model` empty: the default;
-    `cpu_features` are switched on beside it. `dedicated_cpus` are the host CPUs that guests may
-    have for themselves. `vnc_listen` None: no display.
+    `virt_type` is libvirt's: kvm, or qemu for emulated CPUs. `cpu_mode` is libvirt's as well;
+    empty: the default; a `cpu_model` goes before it. `cpu_features` are switched on beside those.
+    `dedicated_cpus` are the host CPUs that guests may have for themselves, `shared_cpus` those for
+    what all have in common. `disk_cache` is the cache mode of local disks, `disk_caches` those of
+    other kinds of disks. `pcie_ports`: for all devices of guests without PCI slots, also those to
+    come. `vnc_listen`, `spice_listen` None: no such display; `serial_listen` None: the serial port
+    is only logged.
     """
 
     virt_type: str = "qemu"
     machine_type: str = "pc"
     arch: str = "x86_64"
+    cpu_mode: str = ""
     cpu_model: str = ""
     cpu_features: tuple[str, ...] = ()
     dedicated_cpus: frozenset[int] = frozenset()
+    shared_cpus: frozenset[int] = frozenset()
     disk_cache: str = "writeback"
+    disk_caches: Mapping[str, str] = field(default_factory=dict)
+    disk_discard: bool = True
+    pcie_ports: int = 0
     vnc_listen: str | None = "127.0.0.1"
+    spice_listen: str | None = None
+    spice_agent: bool = True
+    serial_listen: str | None = None
+
+
+@dataclass(frozen=True)
+class Backing:
+    """The file that an overlay stands on, which stands alone itself. `format` raw or qcow2."""
+
+    path: str
+    format: str
 
 
 @dataclass(frozen=True)
 class DiskSpec:
-    """A disk file. `role` is root, ephemeral, swap or config; `format` raw or qcow2."""
+    """A disk. `role` is root, ephemeral, swap, rescue, config or volume; `format` raw or qcow2.
+
+    `kind`: `path` is a file, a block device, a file that other hosts see too (share), or the name
+    of an image in the `network`. `backing` is what it is an overlay of; None for a disk that stands
+    alone, unless `format` is qcow2: then the hypervisor reads from the file what it stands on.
+
+    What is None is left to the guest's hardware (`bus`), to the disks beside it (`name`, such as
+    vdb; taken only where it is free), to the platform (`discard`) or the flavor (`limits`).
+    `boot_index`: lower ones are tried first, None never is. `serial` lets a guest tell its volumes.
+    """
 
     path: str
     format: str
     role: str
+    backing: Backing | None = None
+    kind: str = "file"
+    network: NetworkSource | None = None
+    device: str = "disk"
+    bus: str | None = None
+    name: str | None = None
+    boot_index: int | None = None
+    serial: str | None = None
+    read_only: bool = False
+    shared: bool = False
+    discard: bool | None = None
+    limits: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +105,16 @@ class Rng:
     period_ms: int = 0
 
 
+# Among pins, what is no CPU of the guest: the hypervisor's own threads.
+EMULATOR = -1
+
+
 @dataclass(frozen=True)
 class Processor:
     """The guest's CPUs. Those in `dedicated` get a host CPU each, which `pins` says; others float.
 
+    `emulator` is where the hypervisor's own threads run beside pinned CPUs: on these, on a host CPU
+    of their own (isolate, to which EMULATOR is pinned), or on the shared ones (share).
     `pmu` None: as the hypervisor does it.
     """
 
@@ -74,6 +122,7 @@ class Processor:
     nodes: tuple[NumaNode, ...] = ()
     dedicated: frozenset[int] = frozenset()
     pins: Mapping[int, int] = field(default_factory=dict)
+    emulator: str = ""
     model: str = ""
     hide_hypervisor: bool = False
     pmu: bool | None = None
@@ -135,7 +184,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """All that a definition is made of. `console_log` is the file of the serial port's output."""
+    """All that a definition is made of. `console_log` is the file of the serial port's output.
+
+    `serial_port` is the TCP port on which the serial port listens; None: it does not.
+    `nvram` is the file of the firmware's variables, for guests that have such; None: libvirt's own.
+    """
 
     instance: Instance
     platform: Platform
@@ -143,4 +196,6 @@ class DomainSpec:
     disks: tuple[DiskSpec, ...]
     vifs: tuple[VirtualInterface, ...]
     console_log: str
+    serial_port: int | None = None
     config_drive_format: str = "iso9660"
+    nvram: str | None = None

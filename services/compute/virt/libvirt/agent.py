@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words with a guest's agent, which is the guest's: it may say nothing, or anything."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import libvirt
+
+from common.errors import NotSupported
+
+# One that says nothing for so long is taken for one that does not answer. File systems that are
+# stopped write out what they hold back before the agent says that they are.
+PATIENCE_S = 30
+_NONE_THERE = (
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    libvirt.VIR_ERR_AGENT_UNSYNCED,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+)
+_MOST_WORDS = 200
+
+
+def ask(
+    domain: Any,
+    question: Callable[[], object],
+    *,
+    fine: Sequence[str] = (),
+    patience_s: int = PATIENCE_S,
+) -> None:
+    """Have the agent do what the call of libvirt `question` asks it for.
+
+    `fine`: words of refusals that mean that it is done. Raises: NotSupported, when there is no
+    agent, or none that answers, or not with an answer; libvirtError.
+    """
+    with contextlib.suppress(libvirt.libvirtError):  # it is off
+        domain.agentSetResponseTimeout(patience_s, 0)
+    try:
+        question()
+    except libvirt.libvirtError as refused:
+        said = str(refused)
+        if any(words in said for words in fine):
+            return
+        if refused.get_error_code() in _NONE_THERE:
+            raise NotSupported("No QEMU guest agent answers in the guest.") from refused
+        if refused.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR:
+            # libvirt repeats what the guest has said, which may be anything.
+            clean = "".join(c if c.isprintable() else " " for c in said)[:_MOST_WORDS]
+            raise NotSupported(f"The guest's agent does not do it: {clean}") from refused
+        raise
