@@ -3,6 +3,9 @@
 
 libvirt's event loop is one a process and runs on a thread of its own; it also notices a libvirtd
 that answers no longer.
+
+Threads share a connection, but not with a stream: libvirt's client (seen with 9.0) loses the answer
+to a call when a stream ends on the same connection, and then the call waits for ever.
 """
 
 import contextlib
@@ -90,6 +93,18 @@ class Connection:
             LOG.warning("The connection to libvirt was lost (reason %d)", reason)
         self._connection = None
         self._problem = "the connection to libvirt was lost"
+
+
+@contextlib.contextmanager
+def another(connection: Any) -> Iterator[Any]:
+    """One more to the same libvirt, for streams. Raises: libvirtError."""
+    own = libvirt.open(connection.getURI())
+    try:
+        own.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_COUNT)
+        yield own
+    finally:
+        with contextlib.suppress(libvirt.libvirtError):
+            own.close()
 
 
 @contextlib.contextmanager

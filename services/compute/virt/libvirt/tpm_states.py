@@ -16,6 +16,7 @@ import libvirt
 import msgspec
 
 from common.errors import HypervisorError
+from services.compute.virt.libvirt.connection import another
 
 # Where libvirt's builds for Linux distributions have it; it is no option of theirs.
 _FOLDER = "/var/lib/libvirt/swtpm/{uuid}/{sub}"
@@ -80,38 +81,40 @@ def _version(domain: Any) -> str | None:
 
 
 def _read(domain: Any, version: str) -> dict[str, bytes]:
-    try:
-        pool = _open(domain, version, 0)
-    except libvirt.libvirtError as refused:
-        if refused.get_int1() != errno.ENOENT:
-            raise
-        return {}  # a guest that was never started has none
-    try:
-        return {
-            volume.name(): _download(pool.connect(), volume)
-            for volume in pool.listAllVolumes()
-            if _NAME.fullmatch(volume.name())
-        }
-    finally:
-        pool.destroy()
+    with another(domain.connect()) as connection:
+        try:
+            pool = _open(connection, domain.UUIDString(), version, 0)
+        except libvirt.libvirtError as refused:
+            if refused.get_int1() != errno.ENOENT:
+                raise
+            return {}  # a guest that was never started has none
+        try:
+            return {
+                volume.name(): _download(connection, volume)
+                for volume in pool.listAllVolumes()
+                if _NAME.fullmatch(volume.name())
+            }
+        finally:
+            pool.destroy()
 
 
 def _write(domain: Any, state: TpmState) -> None:
-    pool = _open(domain, state.version, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
-    try:
-        for volume in pool.listAllVolumes():
-            volume.delete(0)
-        for name, content in state.files.items():
-            volume = pool.createXML(_volume_xml(name, len(content)), 0)
-            if content:
-                _upload(pool.connect(), volume, content)
-    finally:
-        pool.destroy()
+    with another(domain.connect()) as connection:
+        flags = libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD
+        pool = _open(connection, domain.UUIDString(), state.version, flags)
+        try:
+            for volume in pool.listAllVolumes():
+                volume.delete(0)
+            for name, content in state.files.items():
+                volume = pool.createXML(_volume_xml(name, len(content)), 0)
+                if content:
+                    _upload(connection, volume, content)
+        finally:
+            pool.destroy()
 
 
-def _open(domain: Any, version: str, flags: int) -> Any:
+def _open(connection: Any, uuid: str, version: str, flags: int) -> Any:
     """The folder as a pool, which is gone when it is destroyed. Raises: libvirtError."""
-    connection, uuid = domain.connect(), domain.UUIDString()
     name = f"kilonova-tpm-{uuid}"
     try:
         connection.storagePoolLookupByName(name).destroy()  # a killed daemon's

@@ -27,6 +27,7 @@ _NOTHING_YET = -2
 _LOG_BYTES = 1 << 20
 # One that writes more has to wait until its next second, as on a slow line.
 _BYTES_A_SECOND = 1 << 18
+_AGAIN_S = 1.0
 _READABLE = (
     libvirt.VIR_STREAM_EVENT_READABLE
     | libvirt.VIR_STREAM_EVENT_ERROR
@@ -54,8 +55,9 @@ def _private(path: str, flags: int) -> int:
 class ConsoleLogs:
     """Reads the consoles of containers that it was told of. `log_of` an instance: its file."""
 
-    def __init__(self, connection: Connection, log_of: Callable[[str], Path]) -> None:
-        self._connection = connection
+    def __init__(self, uri: str, log_of: Callable[[str], Path]) -> None:
+        # Not the driver's: its threads make calls, which do not go with streams.
+        self._connection = Connection(uri)
         self._log_of = log_of
         self._work: queue.SimpleQueue[str | _Reader | None] = queue.SimpleQueue()
         self._readers: dict[str, _Reader] = {}  # of the thread below
@@ -70,6 +72,7 @@ class ConsoleLogs:
         if self._thread.is_alive():
             self._work.put(None)
             self._thread.join()
+        self._connection.close()
 
     def follow(self, instance_uuid: str) -> None:
         """Read the container's console, if it runs. Again: it is read. Blocks: no."""
@@ -87,25 +90,36 @@ class ConsoleLogs:
             self._end(reader)
 
     def _begin(self, instance_uuid: str) -> None:
+        connection = None
         try:
             connection = self._connection.get()
-            domain = connection.lookupByUUIDString(instance_uuid)
-            domain_id = domain.ID()
-            known = self._readers.get(instance_uuid)
-            if known is not None:
-                if (known.domain_id, known.connection) == (domain_id, connection):
-                    return
-                self._end(known)
-            if domain_id == -1:
-                return
-            stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-            domain.openConsole(None, stream, 0)
-            reader = _Reader(instance_uuid, domain_id, connection, stream)
-            self._readers[instance_uuid] = reader
-            stream.eventAddCallback(_READABLE, self._readable, reader)
+            self._read(connection, instance_uuid)
         except (libvirt.libvirtError, HypervisorError) as gone:
-            # It has stopped again; or libvirt is away, and each connection tells of all guests.
             LOG.debug("The console of container %s is not read: %s", instance_uuid, gone)
+            # It has stopped again, or libvirt has: the driver may know of a new one before we do.
+            if connection is None or not connection.isAlive():
+                self._again(instance_uuid)
+
+    def _read(self, connection: Any, instance_uuid: str) -> None:
+        domain = connection.lookupByUUIDString(instance_uuid)
+        domain_id = domain.ID()
+        known = self._readers.get(instance_uuid)
+        if known is not None:
+            if (known.domain_id, known.connection) == (domain_id, connection):
+                return
+            self._end(known)
+        if domain_id == -1:
+            return
+        stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        domain.openConsole(None, stream, 0)
+        reader = _Reader(instance_uuid, domain_id, connection, stream)
+        self._readers[instance_uuid] = reader
+        stream.eventAddCallback(_READABLE, self._readable, reader)
+
+    def _again(self, instance_uuid: str) -> None:
+        timer = threading.Timer(_AGAIN_S, self.follow, (instance_uuid,))
+        timer.daemon = True
+        timer.start()
 
     def _end(self, reader: _Reader) -> None:
         if self._readers.get(reader.instance_uuid) is reader:
@@ -131,9 +145,7 @@ class ConsoleLogs:
         elif self._is_flood(reader, len(data)):
             stream.eventRemoveCallback()
             self._work.put(reader)
-            again = threading.Timer(1.0, self.follow, (reader.instance_uuid,))
-            again.daemon = True
-            again.start()
+            self._again(reader.instance_uuid)
 
     def _is_flood(self, reader: _Reader, count: int) -> bool:
         now = time.monotonic()

@@ -40,7 +40,7 @@ class ContainerDriver(LibvirtDriver):
     def __init__(self, settings: Settings, images: ImageCache, volumes: Volumes) -> None:
         self._short_paths = ShortPaths(settings.state_folder / "l")
         super().__init__(settings, images, volumes)
-        self._consoles = ConsoleLogs(self._connection, self._console_log)
+        self._consoles = ConsoleLogs(settings.connection_uri, self._console_log)
 
     def start(self, power_changed: PowerSink) -> None:
         self._short_paths.check()
