@@ -26,11 +26,20 @@ class ByServers(LoadScopeScheduling):  # type: ignore[misc]
 
 def group(nodeid: str) -> str:
     """The tests that have to run in one process with this one."""
-    _, kind, *folders = (file := nodeid.partition("::")[0]).split("/")
-    if kind in ("chaos", "integration"):
-        return kind
-    if kind == "functional" and folders[0] != "journal":
-        return f"{kind}/{folders[0]}"
+    _, kind, *folders, name = (file := nodeid.partition("::")[0]).split("/")
+    match kind, folders:
+        case "chaos", _:
+            return kind
+        case "integration", ["compute"] if name.startswith("test_lxc"):
+            return f"{file.rpartition('/')[0]}/lxc"  # they look for free loop devices
+        case "integration", ["compute"]:
+            return file  # each has hosts of its own
+        case "integration", [folder]:
+            return f"{kind}/{folder}"
+        case "integration", _:
+            return kind  # `deploy/up`
+        case "functional", [folder, *_] if folder != "journal":
+            return f"{kind}/{folder}"
     return file
 
 

@@ -405,7 +405,7 @@ class World:
 
     def migrating(self) -> tuple[str, str]:
         """A server that is moved live right now, held there, and the migration's id."""
-        self.cloud.faults(delays_ms={"migrate_live": 4000})
+        self.cloud.faults(delays_ms={"migrate_live": 12000})
         try:
             server = self.server()
             body = {"host": None, "block_migration": "auto"}

@@ -8,6 +8,7 @@ beside these, does not count; `tests.leftovers` looks for all of it when everyth
 
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -54,10 +55,10 @@ def of_host(host: Host) -> dict[str, set[str]]:
 def traces(hosts: Iterable[Host] = (), folders: Iterable[Path] = ()) -> dict[str, set[str]]:
     """What is there now, by kind; `folders` are those whose files count.
 
-    What belongs to another run's folders or network namespaces comes and goes, and does not count.
+    What belongs to others' temporary folders or network namespaces comes and goes, and does not.
     """
-    hosts = tuple(hosts)
-    ours = [str(host.folder) for host in hosts]
+    hosts, folders = tuple(hosts), tuple(folders)
+    ours = [str(path) for path in (*(host.folder for host in hosts), *folders)]
     found = {
         "mounts": {mount for mount in _mounts() if not _is_anothers(mount, ours)},
         "block devices": {disk for disk in _block_devices() if not _is_anothers(disk, ours)},
@@ -90,7 +91,7 @@ def left(before: dict[str, set[str]], after: dict[str, set[str]]) -> dict[str, s
 def _is_anothers(thing: str, ours: Iterable[str]) -> bool:
     if thing.startswith("/run/netns/"):
         return True
-    return "/kn-" in thing and not any(folder in thing for folder in ours)
+    return tempfile.gettempdir() in thing and not any(folder in thing for folder in ours)
 
 
 def _mounts() -> set[str]:

@@ -32,10 +32,10 @@ def share(tmp_path):
     client = RemoteFsClient("nfs", "", nfs_mount_point_base=str(tmp_path / "mnt"))
     folder = Path(client.get_mount_point(SHARE))
     folder.mkdir(parents=True)
-    before = leaks.traces()
+    before = leaks.traces(folders=[folder])
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", SHARE, folder], check=True)
     yield folder
-    assert leaks.left(before, leaks.traces()) == {}
+    assert leaks.left(before, leaks.traces(folders=[folder])) == {}
 
 
 def on_share(name, **data):
