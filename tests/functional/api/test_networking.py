@@ -109,6 +109,25 @@ def test_a_group_name_that_two_groups_have_is_a_conflict(demo, server, ask):
         demo.network.delete_security_group(group)
 
 
+def test_a_server_without_ports_has_nothing_to_put_into_a_group(demo):
+    image = next(iter(demo.image.images()))
+    made = demo.compute.create_server(
+        name="bare", flavor_id="1", image_id=image.id, networks="none"
+    )
+    demo.compute.wait_for_server(made, wait=30, interval=0.1)
+
+    answers = [
+        demo.compute.post(f"/servers/{made.id}/action", json={action: {"name": "default"}})
+        for action in ("addSecurityGroup", "removeSecurityGroup")
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    said = {answer.json()["itemNotFound"]["message"] for answer in answers}
+    assert said == {f"Instance {made.id} is the device of no port."}
+    demo.compute.delete_server(made.id)
+    demo.compute.wait_for_delete(made, wait=30, interval=0.1)
+
+
 def test_a_floating_address_is_shown_while_it_stands_for_the_server(cloud, demo, server, ask):
     floating = demo.network.create_ip(floating_network_id=outside(cloud))
     address = floating.floating_ip_address

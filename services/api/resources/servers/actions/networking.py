@@ -50,7 +50,7 @@ class NetworkingActions:
         """Put a server's ports into a security group."""
         server = self._servers.get(call.caller, server_id)
         group = self._group(call, call.body["name"])
-        for port in self._networks.ports_of(call, server.uuid):
+        for port in self._ports(call, server.uuid):
             if not (port.get("port_security_enabled", True) and port.get("fixed_ips")):
                 raise Invalid(
                     "Network requires port_security_enabled and subnet associated in order to "
@@ -66,7 +66,7 @@ class NetworkingActions:
         server = self._servers.get(call.caller, server_id)
         name = call.body["name"]
         group = self._group(call, name)
-        ports = self._networks.ports_of(call, server.uuid)
+        ports = self._ports(call, server.uuid)
         members = [port for port in ports if group in port.get("security_groups", ())]
         if not members:
             raise NotFound(f"Security group {name} not associated with the instance {server_id}")
@@ -135,6 +135,13 @@ class NetworkingActions:
                 f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
             )
         return ids[0]
+
+    def _ports(self, call: ApiCall, server: str) -> list[Document]:
+        """The server's ports. Raises: NotFound (it has none, so groups have nothing to hold on)."""
+        ports = self._networks.ports_of(call, server)
+        if not ports:
+            raise NotFound(f"Instance {server} is the device of no port.")
+        return ports
 
     def _set_groups(self, call: ApiCall, port: Document, groups: list[str]) -> None:
         body = {"port": {"security_groups": groups}}
