@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from common.guest_hardware.wishes import Wishes
+from common.objects.flavor import Flavor
 
 _PARTS = ("sockets", "cores", "threads")
 _CPU_POLICIES = ("shared", "dedicated", "mixed")
@@ -203,6 +204,12 @@ def dedicated_cpus(wishes: Wishes, vcpus: int) -> frozenset[int]:
     if not wanted or wanted == every:
         wishes.refuse(f"hw:cpu_dedicated_mask={mask} must leave some CPUs, and take some")
     return wanted
+
+
+def isolates_emulator(flavor: Flavor) -> bool:
+    """Whether the hypervisor's own threads get a CPU of the host, beside the guest's."""
+    policy = flavor.extra_specs.get("hw:emulator_threads_policy", "")
+    return policy.strip().lower() == "isolate"
 
 
 def _all_cpus(wishes: Wishes, vcpus: int) -> frozenset[int]:

@@ -17,6 +17,7 @@ from common.errors import (
     KilonovaError,
     NoValidHost,
 )
+from common.guest_hardware.topology import isolates_emulator
 from common.objects.compute_node import HostReport
 from common.objects.flavor import Flavor
 from common.objects.instance import Instance
@@ -101,11 +102,13 @@ def spec_of(instance: Instance, **changes: Any) -> RequestSpec:
 def need_of(flavor: Flavor, *, boots_from_volume: bool) -> Resources:
     """What a flavor takes of a host: disks are root, ephemeral, and swap in whole GiB.
 
-    The root disk of what boots from a volume is not the host's.
+    The root disk of what boots from a volume is not the host's. A CPU that only the hypervisor's
+    threads run on is one more than the guest sees.
     """
     root_gib = 0 if boots_from_volume else flavor.root_gib
     disk_gib = root_gib + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB)
-    return Resources(vcpus=flavor.vcpus, memory_mib=flavor.memory_mib, disk_gib=disk_gib)
+    vcpus = flavor.vcpus + isolates_emulator(flavor)
+    return Resources(vcpus=vcpus, memory_mib=flavor.memory_mib, disk_gib=disk_gib)
 
 
 class Placing(Flow):

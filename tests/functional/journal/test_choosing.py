@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scheduler is told of a server group: its members as they are when a host is chosen."""
+"""What the scheduler is told when a host is chosen: what is needed, and who is in the group."""
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
+from common.objects.request_spec import Candidate
+from common.objects.resources import Resources
 from common.objects.server_group import ServerGroup
-from services.conductor.db import server_groups
-from tests.functional.db.rows import PROJECT, USER
+from services.conductor import claims
+from services.conductor.db import flavors, server_groups
+from tests.functional.db.rows import PROJECT, TINY, USER
 from tests.functional.journal.world import ADMIN
 from tests.functional.rabbitmq import wait_until
 
@@ -63,3 +67,20 @@ def test_a_group_that_is_gone_asks_for_nothing(world, hints):
     wait_until(lambda: world.get(instance).task_state is None, "it rests")
 
     assert world.scheduler.asked[-1].group is None
+
+
+def test_threads_with_a_cpu_of_their_own_take_one_more_than_the_guest_sees(world):
+    first = world.scheduler.reports[0]
+    host = Candidate(host_uuid=first.uuid, host=first.host, node=first.node)
+    specs = {"hw:cpu_policy": "dedicated", "hw:emulator_threads_policy": "isolate"}
+    own = msgspec.structs.replace(TINY, flavorid="own", name="own", vcpus=1, extra_specs=specs)
+    with world.database.begin() as conn:
+        flavors.add(conn, own)
+        conn.execute(text("UPDATE compute_nodes SET vcpus_capacity = 2"))
+
+    world.boot(flavorid="own")
+
+    assert world.scheduler.asked[0].need.vcpus == 2
+    assert world.scalars("SELECT vcpus FROM allocations") == [2]
+    with world.database.begin() as conn:
+        assert not claims.fits(conn, host, Resources(vcpus=1))
