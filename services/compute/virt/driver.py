@@ -69,7 +69,8 @@ class Driver(ABC):
     def start(self, power_changed: PowerSink) -> None:
         """Connect, and tell `power_changed` from now on of guests whose power state changes.
 
-        Guests that have arrived alive meanwhile are looked after, as by `welcome`.
+        Guests that have arrived alive meanwhile are looked after, as by `welcome`, and those that
+        a killed daemon has left frozen go on.
 
         Again: not allowed. Raises: HypervisorError when the hypervisor will never answer; one
         that is merely away is waited for by the calls that need it.

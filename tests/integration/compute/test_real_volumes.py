@@ -238,13 +238,17 @@ def test_a_volume_that_is_not_there_cannot_be_attached(driver, boot, volumes, li
     assert list((libvirt_host.folder / "guests" / "volumes").glob("*")) == []
 
 
-def test_a_guest_that_is_frozen_writes_nothing_until_it_may(driver, boot):
+def test_a_guest_that_is_frozen_writes_nothing_until_it_may(driver, make_driver, boot):
     instance, guest = boot()
 
     assert driver.quiesce(instance)
     assert driver.quiesce(instance)
     driver.unquiesce(instance)
     driver.unquiesce(instance)
+
+    guest.sh("echo on > /etc/on; sync")
+    assert driver.quiesce(instance)
+    make_driver().start(lambda _: None)  # as after a daemon that was killed meanwhile
 
     guest.sh("echo on > /etc/on; sync")
 

@@ -33,7 +33,6 @@ from services.compute.virt.libvirt import (
     agent,
     consoles,
     disks,
-    freeze,
     interfaces,
     live_disks,
     power,
@@ -96,6 +95,7 @@ class LibvirtDriver(Driver):
             self._guests.serial_ports.learn(d for d in connection.listAllDomains() if is_ours(d))
         self._guests.name_owner()
         self._arrivals.welcome_all()
+        self._guests.freezer.thaw_left(self._guests.find)
         self._guests.settle_copies()
 
     def _make_guests(self, settings: Settings, images: ImageCache, volumes: Volumes) -> Guests:
@@ -266,7 +266,9 @@ class LibvirtDriver(Driver):
         state = PowerState.SHUTDOWN if domain is None else self.power_state(instance.uuid)
         copy = None
         if state is PowerState.RUNNING:
-            copy = copy_alive(domain, instance, folder, self._guests.image, checkpoint)
+            copy = copy_alive(
+                domain, instance, folder, self._guests.image, self._guests.freezer, checkpoint
+            )
         if copy is not None:
             folder.copy_root_disk(self.snapshot_path(image_id), cut_off=copy)
             return self.power_state(instance.uuid)
@@ -286,13 +288,13 @@ class LibvirtDriver(Driver):
     def _quiet(self, instance: Instance, domain: Any) -> Iterator[None]:
         """The guest writes nothing meanwhile, if it has an agent that can see to that."""
         with libvirt_speaks(instance.uuid, self._settings.host):
-            is_quiet = freeze.freeze(domain, instance)
+            is_quiet = self._guests.freezer.freeze(domain, instance)
         try:
             yield
         finally:
             if is_quiet:
                 with libvirt_speaks(instance.uuid, self._settings.host):
-                    freeze.thaw(domain)
+                    self._guests.freezer.thaw(domain)
 
     def snapshot_path(self, image_id: str) -> Path:
         return self._settings.instances / f"{image_id}{disks.SNAPSHOT}"
@@ -382,11 +384,11 @@ class LibvirtDriver(Driver):
 
     def quiesce(self, instance: Instance) -> bool:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            return freeze.freeze(self._guests.domain(instance.uuid), instance)
+            return self._guests.freezer.freeze(self._guests.domain(instance.uuid), instance)
 
     def unquiesce(self, instance: Instance) -> None:
         with libvirt_speaks(instance.uuid, self._settings.host):
-            freeze.thaw(self._guests.domain(instance.uuid))
+            self._guests.freezer.thaw(self._guests.domain(instance.uuid))
 
     def trigger_crash_dump(self, instance: Instance) -> PowerState:
         with libvirt_speaks(instance.uuid, self._settings.host):

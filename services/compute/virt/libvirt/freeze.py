@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File systems of a guest, stopped and let go by its agent: what its disks hold is whole then."""
+"""File systems of a guest, stopped and let go by its agent: what its disks hold is whole then.
+
+A daemon that dies meanwhile must not leave its guest so for ever: a mark outlives it.
+"""
 
 import contextlib
 import logging
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from common.errors import NotSupported
+from common.errors import KilonovaError, NotSupported
 from common.guest_hardware.wishes import Wishes
 from common.objects.instance import Instance
 from services.compute.virt.libvirt import agent, power
+from services.compute.virt.libvirt.connection import libvirt_speaks
 
 LOG = logging.getLogger(__name__)
 
@@ -18,40 +24,72 @@ _FROZEN_ALREADY = ("already quiesced", "agent is in frozen state")
 _THAW_S = 5
 
 
-def freeze(domain: Any, instance: Instance) -> bool:
-    """Stop all writing; whether the guest has done so. Again: it stays so.
+class Freezer:
+    """The guests of this host that write nothing for a moment, an empty file each in `marks`."""
 
-    A guest that is off is quiet. Raises: NotSupported, where the image demands it and no agent
-    does it; libvirtError.
-    """
-    if power.is_off(domain):
+    def __init__(self, marks: Path) -> None:
+        self._marks = marks
+
+    def freeze(self, domain: Any, instance: Instance) -> bool:
+        """Stop all writing; whether the guest has done so. Again: it stays so.
+
+        A guest that is off is quiet. Raises: NotSupported, where the image demands it and no agent
+        does it; libvirtError.
+        """
+        if power.is_off(domain):
+            return True
+        wishes = Wishes(instance)
+        try:
+            if not wishes.is_on("", "hw_qemu_guest_agent", default=True):
+                raise NotSupported("The image says that its guest has no agent.")
+            self._stop_writing(domain)
+        except NotSupported as refused:
+            if wishes.is_on("", "os_require_quiesce"):
+                raise
+            LOG.info("Guest %s is not made quiet: %s", instance.uuid, refused)
+            return False
         return True
-    wishes = Wishes(instance)
-    try:
-        if not wishes.is_on("", "hw_qemu_guest_agent", default=True):
-            raise NotSupported("The image says that its guest has no agent.")
-        _stop_writing(domain)
-    except NotSupported as refused:
-        if wishes.is_on("", "os_require_quiesce"):
-            raise
-        LOG.info("Guest %s is not made quiet: %s", instance.uuid, refused)
-        return False
-    return True
 
+    def thaw(self, domain: Any, *, patience_s: int = agent.PATIENCE_S) -> None:
+        """Let it write again. Again: it does. Raises: NotSupported, libvirtError."""
+        if not power.is_off(domain):
+            agent.ask(domain, domain.fsThaw, fine=_FROZEN_ALREADY, patience_s=patience_s)
+        self._mark(domain.UUIDString()).unlink(missing_ok=True)
 
-def thaw(domain: Any) -> None:
-    """Let it write again. Again: it does. Raises: NotSupported, libvirtError."""
-    if not power.is_off(domain):
-        agent.ask(domain, domain.fsThaw, fine=_FROZEN_ALREADY)
+    def thaw_left(self, find: Callable[[str], Any]) -> None:
+        """Let those write again that a killed daemon has left frozen; `find` gives their domains.
 
+        Again: nothing. One that cannot be is tried again the next time.
+        """
+        for mark in self._marks.glob("*"):
+            uuid = mark.name
+            try:
+                domain = find(uuid)
+                if domain is None:
+                    mark.unlink(missing_ok=True)
+                    continue
+                with libvirt_speaks(uuid):
+                    self.thaw(domain)
+            except KilonovaError as failed:
+                LOG.warning("The guest of %s, which was left frozen, stays so: %s", uuid, failed)
+            else:
+                LOG.warning("The guest of %s was left frozen: it goes on", uuid)
 
-def _stop_writing(domain: Any) -> None:
-    asked_at = time.monotonic()
-    try:
-        agent.ask(domain, domain.fsFreeze, fine=_FROZEN_ALREADY)
-    except NotSupported:
-        if time.monotonic() - asked_at >= agent.PATIENCE_S:
+    def _stop_writing(self, domain: Any) -> None:
+        mark = self._mark(domain.UUIDString())
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        asked_at = time.monotonic()
+        try:
+            agent.ask(domain, domain.fsFreeze, fine=_FROZEN_ALREADY)
+        except NotSupported:
+            if time.monotonic() - asked_at < agent.PATIENCE_S:
+                mark.unlink(missing_ok=True)
+                raise
             # An agent that is merely slow would leave its guest frozen for ever.
             with contextlib.suppress(NotSupported):
-                agent.ask(domain, domain.fsThaw, patience_s=_THAW_S)
-        raise
+                self.thaw(domain, patience_s=_THAW_S)
+            raise
+
+    def _mark(self, instance_uuid: str) -> Path:
+        return self._marks / instance_uuid

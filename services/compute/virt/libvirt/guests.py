@@ -40,6 +40,7 @@ from services.compute.virt.libvirt.domain_xml.domain import domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
 from services.compute.virt.libvirt.domain_xml.spec import EMULATOR, Backing, DomainSpec, Hardware
 from services.compute.virt.libvirt.events import is_ours
+from services.compute.virt.libvirt.freeze import Freezer
 from services.compute.virt.libvirt.guest_disks import compose
 from services.compute.virt.libvirt.landings import Landing, Landings
 from services.compute.virt.libvirt.live_copy import COPY, settle
@@ -69,6 +70,7 @@ class Guests:
         self.platform = settings.platform
         self.serial_ports = SerialPorts(*settings.serial_ports)
         self.landings = Landings(settings.state_folder / "landings")
+        self.freezer = Freezer(settings.state_folder / "frozen")
         self._pinning = threading.Lock()
 
     # --- finding ---

@@ -14,15 +14,15 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from common.errors import HypervisorError, NotSupported
+from common.errors import HypervisorError
 from common.guest_hardware.wishes import Wishes
 from common.objects.instance import Instance
 from services.compute.virt.driver import Checkpoint
-from services.compute.virt.libvirt import freeze
 from services.compute.virt.libvirt.connection import libvirt_speaks
 from services.compute.virt.libvirt.disk_files import create_disk, create_overlay, virtual_size
 from services.compute.virt.libvirt.disks import ROOT, FindImage, InstanceFolder
 from services.compute.virt.libvirt.domain_xml.spec import Backing
+from services.compute.virt.libvirt.freeze import Freezer
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def copy_alive(
     instance: Instance,
     folder: InstanceFolder,
     find_image: FindImage,
+    freezer: Freezer,
     checkpoint: Checkpoint,
 ) -> Path | None:
     """A qcow2 file with what the root disk has; None where the hypervisor cannot do it.
@@ -46,8 +47,8 @@ def copy_alive(
     settle(domain, folder)
     if Wishes(instance).is_on("", "os_require_quiesce"):
         with libvirt_speaks(instance.uuid):
-            freeze.freeze(domain, instance)  # before much is done in vain
-            freeze.thaw(domain)
+            freezer.freeze(domain, instance)  # before much is done in vain
+            freezer.thaw(domain)
     target, backing = folder.path / COPY, None
     if folder.image_id is not None:
         backing = find_image(folder.image_id)
@@ -66,7 +67,7 @@ def copy_alive(
     try:
         with libvirt_speaks(instance.uuid):
             _wait_until_equal(domain, device, checkpoint)
-            _cut_off(domain, instance, device)
+            _cut_off(domain, instance, device, freezer)
     except BaseException:
         settle(domain, folder)
         raise
@@ -74,16 +75,12 @@ def copy_alive(
 
 
 def settle(domain: Any, folder: InstanceFolder) -> None:
-    """End what a killed daemon, or an error, has left: the copying, and a guest that must not
-    write. Again: nothing.
-    """
+    """End the copying that a killed daemon, or an error, has left. Again: nothing."""
     target = folder.path / COPY
     if not target.exists():
         return
     with contextlib.suppress(libvirt.libvirtError):
         domain.blockJobAbort(_device(domain, folder), 0)
-    with contextlib.suppress(libvirt.libvirtError, NotSupported):
-        freeze.thaw(domain)
     target.unlink()
 
 
@@ -125,11 +122,11 @@ def _wait_until_equal(domain: Any, device: str, checkpoint: Checkpoint) -> None:
         time.sleep(_LOOK_S)
 
 
-def _cut_off(domain: Any, instance: Instance, device: str) -> None:
-    is_quiet = freeze.freeze(domain, instance)
+def _cut_off(domain: Any, instance: Instance, device: str, freezer: Freezer) -> None:
+    is_quiet = freezer.freeze(domain, instance)
     try:
         domain.blockJobAbort(device, 0)
     finally:
         if is_quiet:
-            freeze.thaw(domain)
+            freezer.thaw(domain)
     LOG.info("The copy is cut off%s", "" if is_quiet else "; no agent has stopped the guest for it")

@@ -20,8 +20,9 @@ from common.errors import HypervisorError, KilonovaError, NotSupported, Operatio
 from common.objects.block_device import BlockDeviceMapping
 from common.objects.instance import Instance
 from services.compute.virt.driver import Checkpoint
-from services.compute.virt.libvirt import disk_files, freeze, live_disks, power
+from services.compute.virt.libvirt import disk_files, live_disks, power
 from services.compute.virt.libvirt.connection import libvirt_speaks
+from services.compute.virt.libvirt.freeze import Freezer
 from services.compute.virt.libvirt.guest_volumes import GuestVolumes
 from services.compute.virt.libvirt.guests import Guests
 from services.compute.virt.libvirt.live_disks import NOW, LiveDisk
@@ -53,9 +54,9 @@ class VolumeSnapshots:
             if disk.path == str(target):
                 # A daemon that was killed on the way may have left the guest frozen.
                 with contextlib.suppress(NotSupported):
-                    freeze.thaw(domain)
+                    self._guests.freezer.thaw(domain)
             else:
-                _layer(domain, instance, disk, target)
+                _layer(domain, instance, disk, target, self._guests.freezer)
             self._guests.volumes.moved(instance.uuid, str(mapping.volume_id), str(target), "qcow2")
 
     def merge(
@@ -103,18 +104,18 @@ class VolumeSnapshots:
         return domain, disk
 
 
-def _layer(domain: Any, instance: Instance, disk: LiveDisk, target: Path) -> None:
+def _layer(domain: Any, instance: Instance, disk: LiveDisk, target: Path, freezer: Freezer) -> None:
     """Put `target` on top. A file that was not there before is gone again if that fails."""
     is_new = not target.exists()
     if is_new:
         disk_files.create_layer(target, Path(disk.path), _format_of(disk))
     try:
-        is_quiet = freeze.freeze(domain, instance)
+        is_quiet = freezer.freeze(domain, instance)
         try:
             domain.snapshotCreateXML(_snapshot_xml(domain, disk, target), _SNAPSHOT)
         finally:
             if is_quiet:
-                freeze.thaw(domain)
+                freezer.thaw(domain)
     except (libvirt.libvirtError, KilonovaError):
         if is_new and not any(d.path == str(target) for d in live_disks.disks_of(domain, NOW)):
             target.unlink(missing_ok=True)
