@@ -62,14 +62,7 @@ class AcceptInterfaces:
             if not has_networks(found):  # from now on its deletion has to look for ports
                 marks = {k: v for k, v in found.system_metadata.items() if k != NETWORKS_KEY}
                 instances.change(conn, instance, system_metadata=marks)
-            params = AttachParams(
-                wanted=wanted,
-                project_id=found.project_id,
-                host=found.host or "",
-                zone=found.availability_zone or "",
-                hostname=found.hostname,
-            )
-            return dict(msgspec.to_builtins(params))
+            return dict(msgspec.to_builtins(AttachParams(wanted=wanted)))
 
         return self._admission.admit(ctx, instance, _ATTACH, prepare=prepare)
 

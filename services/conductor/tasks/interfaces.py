@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attach and detach an interface: a port of the network service and a device of the guest."""
+"""Attach and detach an interface: a port of the network service and a device of the guest.
+
+A task may wait for others to end, a move among them, so it looks at its turn where the instance is.
+"""
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -15,9 +18,14 @@ from services.conductor.tasks.power import PowerFlow
 
 
 class AttachParams(Versioned, frozen=True, kw_only=True):
-    """What the new interface shall be, and where the instance was when that was asked."""
+    """What the new interface shall be."""
 
     wanted: RequestedNetwork
+
+
+class Whereabouts(Versioned, frozen=True, kw_only=True):
+    """What the network service is told of an instance: where it is, whose, and its name."""
+
     project_id: str
     host: str
     zone: str
@@ -44,6 +52,7 @@ class AttachInterface(InterfaceFlow):
     def __init__(self, ground: Ground) -> None:
         super().__init__(ground)
         self.steps = (
+            Commit(self.look_up),
             Call(self.plug, undo=self.unplug),
             OnHost(
                 self.attach_interface,
@@ -53,17 +62,27 @@ class AttachInterface(InterfaceFlow):
             Commit(self.record),
         )
 
+    def look_up(self, conn: Connection, task: Task) -> Whereabouts:
+        """See where the instance is. Again: the same. Raises: InstanceNotReady (on no host)."""
+        instance = self._ground.instance(conn, task)
+        return Whereabouts(
+            project_id=instance.project_id,
+            host=self._host(instance),
+            zone=instance.availability_zone or "",
+            hostname=instance.hostname,
+        )
+
     def plug(self, task: Task) -> VirtualInterface:
         """Make or bind the port. Again: finds the one of the first time by the task's name."""
-        params = msgspec.convert(task.params, AttachParams)
+        there = task.result("look_up", Whereabouts)
         return self._ground.ports.attach(
             instance=task.instance_uuid,
-            project_id=params.project_id,
-            host=params.host,
-            zone=params.zone,
-            wanted=params.wanted,
+            project_id=there.project_id,
+            host=there.host,
+            zone=there.zone,
+            wanted=msgspec.convert(task.params, AttachParams).wanted,
             key=task.uuid,
-            hostname=params.hostname,
+            hostname=there.hostname,
         )
 
     def unplug(self, task: Task) -> None:

@@ -24,7 +24,7 @@ from tests.functional.journal.test_every_flow import (
     resize,
 )
 from tests.functional.journal.unlucky import Unlucky
-from tests.functional.journal.world import MEMBER
+from tests.functional.journal.world import ADMIN, MEMBER
 from tests.functional.rabbitmq import wait_until
 
 pytestmark = pytest.mark.functional
@@ -139,6 +139,29 @@ def test_a_port_attached_just_before_a_move_moves_along(world, uuid):
     world.run(uuid)
     assert [found.port_id for found in world.get(uuid).vifs] == [vif.port_id]
     assert world.ports.bound[vif.port_id] == "host1"
+
+
+def test_a_port_that_waits_for_a_move_to_end_is_bound_where_the_server_has_gone(world, uuid):
+    perform = world.host.perform
+
+    def ask_meanwhile(operation, **more):
+        if operation.method == "take_back":
+            world.state.reset_state(ADMIN, uuid, "active")  # so that more may be asked for
+            assert world.get(uuid).host == "host2"
+            world.ask(world.interfaces.attach, uuid, RequestedNetwork(network_id="net"))
+        return perform(operation, **more)
+
+    resize(world, uuid)
+    world.run(uuid)
+    world.host.perform = ask_meanwhile
+    world.ask(world.moves.revert, uuid)
+
+    world.run(uuid)
+
+    found = world.get(uuid)
+    assert found.host == "host1"
+    assert [world.ports.bound[vif.port_id] for vif in found.vifs] == ["host1"]
+    assert_rests(world, uuid, {"active"})
 
 
 def test_a_volume_that_is_still_being_made_ends_with_its_instance(world):
