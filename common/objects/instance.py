@@ -28,6 +28,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
 
     `id` is the number that EC2-style ids are made of. `host` is the compute daemon's name, `node`
     the hypervisor's. `hostname` is the guest's. `locked_by` is None, `owner` or `admin`.
+    `server_group` is the id of the group that it is a member of, while that is there.
     `admin_password` and `injected_files` are there for the host that builds it, and nowhere kept.
     """
 
@@ -80,6 +81,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
     deleted: bool = False
     host_status: str | None = None
     scheduler_hints: Hints = {}
+    server_group: str | None = None
 
     @property
     def is_volume_backed(self) -> bool:

@@ -39,6 +39,7 @@ from common.objects.flavor import Flavor
 from common.objects.instance import Instance
 from common.objects.new_server import ServerFilters
 from services.conductor.db import server_filters
+from services.conductor.db.server_group_tables import server_group_members, server_groups
 from services.conductor.db.services import is_up
 from services.conductor.db.tables import instances, services
 
@@ -56,10 +57,18 @@ host_status = case(
 _with_host = instances.outerjoin(
     services, and_(services.c.host == _i.host, services.c.binary == "nova-compute")
 )
+_of_group = server_group_members.c.group_id == server_groups.c.id
+_server_group = (
+    select(server_groups.c.uuid)
+    .select_from(server_group_members.join(server_groups, _of_group))
+    .where(server_group_members.c.instance_uuid == _i.uuid)
+    .scalar_subquery()
+)
 _WHOLE: list[ColumnElement[Any]] = [
     *(_i[name] for name in Instance.__struct_fields__ if name in _i),
     _i.deleted_at.is_not(None).label("deleted"),
     host_status.label("host_status"),
+    _server_group.label("server_group"),
 ]
 # A flavor is not optional in an Instance: the brief form carries what its columns know.
 _BRIEF: list[ColumnElement[Any]] = [

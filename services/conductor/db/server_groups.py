@@ -15,7 +15,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
@@ -81,12 +80,7 @@ def add(conn: Connection, group: ServerGroup) -> None:
 
 
 def remove(conn: Connection, group: ServerGroup) -> None:
-    """Dissolve a group: its servers forget that they asked for it."""
-    conn.execute(
-        update(instances)
-        .where(_i.uuid.in_(group.members))
-        .values(scheduler_hints=_i.scheduler_hints.op("-")("group"))
-    )
+    """Dissolve a group: it has no members any more, though they keep the hint that named it."""
     conn.execute(delete(server_groups).where(_g.uuid == group.uuid))
 
 

@@ -58,6 +58,7 @@ def test_a_member_that_moves_is_told_of_the_others_as_they_are(world, hints):
 
 def test_a_group_that_is_gone_asks_for_nothing(world, hints):
     instance = world.boot(scheduler_hints=hints)
+    assert world.get(instance).server_group == "g"
     with world.database.begin() as conn:
         found = server_groups.get(conn, "g", project_id=PROJECT)
         server_groups.remove(conn, found)
@@ -67,6 +68,8 @@ def test_a_group_that_is_gone_asks_for_nothing(world, hints):
     wait_until(lambda: world.get(instance).task_state is None, "it rests")
 
     assert world.scheduler.asked[-1].group is None
+    assert world.get(instance).server_group is None
+    assert world.get(instance).scheduler_hints == hints
 
 
 def test_threads_with_a_cpu_of_their_own_take_one_more_than_the_guest_sees(world):

@@ -43,3 +43,13 @@ def test_volumes_are_listed_and_from_2_3_on_with_their_end(shown):
 
     assert shown(2, block_devices=disks)[name] == [{"id": "v"}]
     assert shown(3, block_devices=disks)[name] == [{"id": "v", "delete_on_termination": True}]
+
+
+def test_a_server_whose_group_is_gone_is_in_none_and_keeps_its_hints(shown):
+    hints = {"group": factories.IMAGE}
+
+    member = shown(scheduler_hints=hints, server_group=factories.IMAGE)
+    left = shown(scheduler_hints=hints)
+
+    assert (member["server_groups"], member["scheduler_hints"]) == ([factories.IMAGE], hints)
+    assert (left["server_groups"], left["scheduler_hints"]) == ([], hints)

@@ -7,7 +7,6 @@ from typing import Any
 
 from common.clock import iso_microseconds, iso_seconds
 from common.objects.instance import Instance
-from common.objects.scheduler_hints import as_lists
 from common.states import api_status
 from services.api.call import ApiCall
 from services.api.declare.types import (
@@ -234,11 +233,10 @@ _FULL_ADDRESSES = Shown("addresses", _OBJECT, lambda server, call: addresses(ser
 _UPDATE_ADDRESSES = Shown(
     "addresses", _OBJECT, lambda server, call: addresses(server, extended=call.at_least(75))
 )
-# A server joins a group when it is made and never another; a dissolved group is no hint any more.
 _GROUPS = Shown(
     "server_groups",
     Array(TEXT),
-    lambda server, call: as_lists(server.scheduler_hints).get("group", []),
+    lambda server, call: [server.server_group] if server.server_group else [],
     since="2.71",
 )
 
