@@ -8,7 +8,7 @@ from common.states import PowerState, VmState
 from services.conductor import claims
 from services.conductor.db import instances, journal
 from services.conductor.db.journal_task import Task
-from services.conductor.journal.flow import Call, Commit, OnHost, PointOfNoReturn
+from services.conductor.journal.flow import Call, Commit
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.live_migrate import LiveMigrate, LiveMigrateParams
 from services.conductor.tasks.placing import Claimed, claimed_by, has_volumes
@@ -30,13 +30,7 @@ class Adopt(LiveMigrate):
             Call(self.choose_host),
             Commit(self.claim, undo=self.release),
             Call(self.connect_volumes, undo=self.drop_connections, when=has_volumes),
-            PointOfNoReturn("the guest runs on the other host"),
-            Commit(self.arrive),
-            Call(self.drop_old_connections, when=has_volumes),
-            OnHost(self.welcome, event="compute_post_live_migration_at_destination"),
-            OnHost(self.clean_source),
-            Call(self.bind_ports),
-            Commit(self.settle),
+            *self.ending(),
         )
 
     def claim(self, conn: Connection, task: Task) -> Claimed:

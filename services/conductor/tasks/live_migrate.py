@@ -14,7 +14,7 @@ from common.states import PowerState
 from services.conductor import claims
 from services.conductor.db import instances, migrations
 from services.conductor.db.journal_task import Task
-from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn
+from services.conductor.journal.flow import Call, Commit, HostStep, OnHost, PointOfNoReturn, Step
 from services.conductor.tasks.ground import Ground
 from services.conductor.tasks.placing import (
     Claimed,
@@ -68,6 +68,12 @@ class LiveMigrate(Placing):
             ),
             OnHost(self.prepare_live, undo=self.discard_live, event="compute_pre_live_migration"),
             OnHost(self.migrate_live, event="compute_live_migration"),
+            *self.ending(),
+        )
+
+    def ending(self) -> tuple[Step, ...]:
+        """The steps from the guest's arrival on."""
+        return (
             PointOfNoReturn("the guest runs on the other host"),
             Commit(self.arrive),
             Call(self.drop_old_connections, when=has_volumes),
