@@ -370,6 +370,18 @@ class TooManyDevices(Forbidden):
     )
 
 
+class ShareNotFound(NotFound):
+    """No such share, or the instance does not have it."""
+
+    message = "Share {share} could not be found."
+
+
+class InvalidShare(Conflict):
+    """A share that cannot be used like this, or not now."""
+
+    message = "Share {share} cannot be used: {reason}"
+
+
 class DeviceInUse(Conflict):
     message = "The supplied device path ({device}) is in use."
 

@@ -17,7 +17,7 @@ from common.observability import log
 GROUPS = (
     "default", "api", "scheduler", "conductor", "compute", "libvirt", "fake", "metadata",
     "console", "consoleauth", "vnc", "spice", "serial_console",
-    "companion", "database", "quota", "rate_limit", "service_user", "volume",
+    "companion", "database", "quota", "rate_limit", "service_user", "volume", "share",
 )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[service_user]: as whom kilonova calls the identity, image, network and volume services.
+"""[service_user]: as whom kilonova calls the identity, image, network, volume and share services.
 
 The credentials themselves are keystoneauth's own options (auth_type, auth_url, username, …).
 """

@@ -7,7 +7,7 @@ that a request names cannot be found: what a cloud answers whose service knows n
 
 from typing import NoReturn
 
-from common.errors import NotFound
+from common.errors import ShareNotFound
 from common.rpc.conductor.servers import Servers as ServersRpc
 from services.api.call import ApiCall
 from services.api.declare.request import Body, Query
@@ -27,12 +27,6 @@ SHARE = View("server-share", [
     Shown("status", enum("active", "inactive", "attaching", "detaching", "error"), "status"),
     Shown("tag", TEXT, "tag"),
 ])  # fmt: skip
-
-
-class ShareNotFound(NotFound):
-    """No such share, or the server does not have it."""
-
-    message = "Share {share} could not be found."
 
 
 class ServerShares:
