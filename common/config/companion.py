@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[companion]: the stand-alone identity, image, network and block storage services."""
+"""[companion]: the stand-alone identity, image, network, block storage and share services."""
 
 from oslo_config import cfg
 
@@ -7,7 +7,7 @@ GROUP = "companion"
 
 OPTS = [
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
-    cfg.PortOpt("port", default=5000, help="Port to listen on, for all four services."),
+    cfg.PortOpt("port", default=5000, help="Port to listen on, for all services."),
     cfg.IntOpt("threads", default=8, min=1, max=64, help="Requests answered at the same time."),
     cfg.URIOpt(
         "public_url",
@@ -26,9 +26,9 @@ OPTS = [
     cfg.StrOpt(
         "data_path",
         default="",
-        help="Folder for the store, images and volumes; empty: `companion` below state_path. A "
-        "file system with reflinks (XFS, btrfs) makes snapshots and copies of volumes at once, "
-        "also of volumes in use.",
+        help="Folder for the store, images, volumes and shares; empty: `companion` below "
+        "state_path. A file system with reflinks (XFS, btrfs) makes snapshots and copies of "
+        "volumes at once, also of volumes in use.",
     ),
     cfg.StrOpt(
         "run_path",
@@ -141,6 +141,21 @@ OPTS = [
         "default_volume_type",
         default="__DEFAULT__",
         help="Type of volumes when a request names none; made when it is missing.",
+    ),
+    cfg.HostAddressOpt(
+        "nfs_server",
+        default="127.0.0.1",
+        help="Address at which hosts reach the NFS server that exports `shares` of data_path.",
+    ),
+    cfg.StrOpt(
+        "export_command",
+        default="",
+        help="Command that makes the NFS server read `shares/exports` of data_path again, such as "
+        "`exportfs -ra`. It runs whenever somebody is let in to a share, or out; empty: "
+        "something else sees to that.",
+    ),
+    cfg.IntOpt(
+        "quota_shares", default=50, min=-1, help="Shares that a project may have; -1: no limit."
     ),
     cfg.StrOpt(
         "network_namespace",

@@ -42,6 +42,7 @@ class Configuration:
             "image": f"{self._root}/image",
             "network": f"{self._root}/network",
             "volume": f"{self._root}/volume/v3",
+            "share": f"{self._root}/share/v2",
             "compute": f"http://127.0.0.1:{self._settings.ports['api']}/v2.1",
         }
 

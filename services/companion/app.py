@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The companion as one WSGI application: four APIs below one root."""
+"""The companion as one WSGI application: five APIs below one root."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,11 @@ from services.companion.image import routes as image
 from services.companion.network import routes as network
 from services.companion.network.plane.keeper import Plane, make_plane
 from services.companion.settings import Settings
+from services.companion.share import routes as share
+from services.companion.share import work as share_work
+from services.companion.share.call import ShareCalls
+from services.companion.share.exports import Exports
+from services.companion.share.parts import Parts as ShareParts
 from services.companion.store.engine import Store
 from services.companion.volume import routes as volume
 from services.companion.volume.call import VolumeCalls
@@ -66,7 +71,7 @@ class Root:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One link a service."""
-        names = ("identity", "image", "network", "volume")
+        names = ("identity", "image", "network", "volume", "share")
         answer(resp, {"services": {n: f"{req.context.base_url}/{n}" for n in names}})
 
 
@@ -76,7 +81,7 @@ def make_companion(settings: Settings, clock: Clock | None = None) -> Companion:
     store = Store(settings.data_path / STORE)
     plane = make_plane(settings.plane, store)
     callers = Callers(store, clock, settings.public_url)
-    app: falcon.App[Any, Any] = falcon.App(middleware=[callers, VolumeCalls()])
+    app: falcon.App[Any, Any] = falcon.App(middleware=[callers, VolumeCalls(), ShareCalls()])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     faults.install(app)
@@ -87,7 +92,11 @@ def make_companion(settings: Settings, clock: Clock | None = None) -> Companion:
     compute = ComputeApi(store, clock) if settings.tell_compute else None
     events = ComputeEvents(compute)
     network.install(app, store, clock, settings, plane, events)
-    jobs = volume.install(app, store, clock, settings, files, events, compute)
+    chosen = settings.shares
+    exports = Exports(settings.data_path / "shares", chosen.nfs_server, chosen.export_command)
+    more_work = share_work.kinds(store, clock, exports)
+    jobs = volume.install(app, store, clock, settings, files, events, compute, more_work)
+    share.install(app, ShareParts(store, clock, exports, jobs, chosen.quota_shares))
     plane.start()
     jobs.start()
     return Companion(app, store, plane, jobs, events)

@@ -2,6 +2,7 @@
 """`kilonova-companion`: serve, or `bootstrap`, or `purge-network`. Wiring only."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.companion.settings import (
     Passwords,
     PlaneSettings,
     Settings,
+    ShareSettings,
     VolumeSettings,
 )
 from services.companion.store.engine import Store
@@ -94,6 +96,7 @@ def _bootstrap(conf: cfg.ConfigOpts) -> int:
             "image": f"{root}/image",
             "network": f"{root}/network",
             "volumev3": f"{root}/volume/v3/$(project_id)s",
+            "shared-file-system": f"{root}/share/v2",
             "compute": options.compute_url,
         },
     )
@@ -135,6 +138,11 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         tell_compute=options.tell_compute,
         plugs_ports=options.plugs_ports,
         volumes=_volume_settings(conf),
+        shares=ShareSettings(
+            nfs_server=options.nfs_server,
+            export_command=tuple(shlex.split(options.export_command)),
+            quota_shares=options.quota_shares,
+        ),
         plane=_plane_settings(conf) if options.data_plane else None,
     )
 

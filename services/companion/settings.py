@@ -47,6 +47,15 @@ class VolumeSettings:
 
 
 @dataclass(frozen=True)
+class ShareSettings:
+    """Where hosts reach shares, and how the NFS server is told who may; -1 is unlimited."""
+
+    nfs_server: str = "127.0.0.1"
+    export_command: tuple[str, ...] = ()
+    quota_shares: int = 50
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the HTTP application needs. `plane` None: networks are only stored.
 
@@ -61,6 +70,7 @@ class Settings:
     max_image_bytes: int = 1 << 40
     network_mtu: int = 1500
     volumes: VolumeSettings = VolumeSettings()
+    shares: ShareSettings = ShareSettings()
     plane: PlaneSettings | None = None
     tell_compute: bool = False
     plugs_ports: bool = True

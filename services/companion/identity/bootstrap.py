@@ -26,6 +26,7 @@ _NAMES = {
     "image": "companion-image",
     "network": "companion-network",
     "volumev3": "cinderv3",
+    "shared-file-system": "companion-share",
     "compute": "kilonova",
 }
 # user, role, kind of target, target

@@ -378,3 +378,38 @@ volume_jobs = Table(
     Column("source", String), Column("params", JSON, nullable=False, default=dict),
     Column("request_id", String),
 )  # fmt: skip
+
+# --- share -----------------------------------------------------------------------------------
+
+# Sizes in GiB.
+shares = Table(
+    "shares", metadata,
+    _id(), Column("project_id", String, nullable=False, index=True),
+    Column("user_id", String, nullable=False),
+    Column("name", String), Column("description", String),
+    Column("size", Integer, nullable=False), Column("share_proto", String, nullable=False),
+    Column("status", String, nullable=False), _flag("is_public", False),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("created_at", String, nullable=False, index=True), Column("updated_at", String),
+)  # fmt: skip
+
+share_access_rules = Table(
+    "share_access_rules", metadata,
+    _id(), _of("share_id", "shares"), Column("access_type", String, nullable=False),
+    Column("access_to", String, nullable=False), Column("access_level", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("created_at", String, nullable=False), Column("updated_at", String),
+    UniqueConstraint("share_id", "access_to"),
+)  # fmt: skip
+
+# `resource_id` is the share's, or that of one of its access rules.
+share_locks = Table(
+    "share_locks", metadata,
+    _id(), _of("share_id", "shares"), Column("project_id", String, nullable=False, index=True),
+    Column("user_id", String, nullable=False), Column("lock_context", String, nullable=False),
+    Column("resource_type", String, nullable=False),
+    Column("resource_id", String, nullable=False, index=True),
+    Column("resource_action", String, nullable=False), Column("lock_reason", String),
+    Column("created_at", String, nullable=False), Column("updated_at", String),
+)  # fmt: skip

@@ -2,6 +2,7 @@
 """Every URL of the Block Storage API, and what stands behind them."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
@@ -28,7 +29,7 @@ from services.companion.volume.documents import (
     Zones,
 )
 from services.companion.volume.guard import Guard
-from services.companion.volume.jobs import Jobs
+from services.companion.volume.jobs import Jobs, Work
 from services.companion.volume.local_files import LocalFiles
 from services.companion.volume.messages import Messages
 from services.companion.volume.parts import Parts
@@ -51,14 +52,19 @@ def install(
     files: Files,
     events: ComputeEvents,
     compute: ComputeApi | None,
+    more_work: Mapping[str, Work],
 ) -> Jobs:
-    """Serve the Block Storage API below /volume. The jobs are the caller's to start and stop."""
+    """Serve the Block Storage API below /volume. The jobs are the caller's to start and stop.
+
+    `more_work` has kinds of jobs of others.
+    """
     chosen = settings.volumes
     # Another kind of storage would be chosen here.
     backend: Backend = LocalFiles(settings.data_path / "volumes")
     type_records.ensure_default(store, clock, chosen.default_type)
     _look_at(store, backend)
-    jobs = Jobs(store, work.kinds(Tools(store, clock, backend, files, events)), chosen.workers)
+    own_work = work.kinds(Tools(store, clock, backend, files, events))
+    jobs = Jobs(store, {**own_work, **more_work}, chosen.workers)
     parts = Parts(
         store=store,
         clock=clock,

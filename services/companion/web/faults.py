@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals, and the form each service gives them: clients parse those of Keystone, Glance, Neutron
-and Cinder.
+"""Refusals, and the form each service gives them: clients parse those of Keystone, Glance, Neutron,
+Cinder and Manila.
 """
 
 import logging
@@ -91,7 +91,7 @@ def body_of(path: str, fault: Fault) -> dict[str, Any]:
     if path.startswith("/network"):
         kind = fault.kind or _KINDS.get(fault.status, "HTTPServerError")
         return {"NeutronError": {"type": kind, "message": fault.message, "detail": ""}}
-    if path.startswith("/volume"):
+    if path.startswith(("/volume", "/share")):
         kind = _VOLUME_KINDS.get(fault.status, "computeFault")
         return {kind: {"code": fault.status, "message": fault.message}}
     if path.startswith("/image"):

@@ -25,6 +25,7 @@ def test_the_sdk_finds_every_service_in_the_catalogue(connect):
         "image",
         "network",
         "volumev3",
+        "shared-file-system",
         "compute",
     }
 
