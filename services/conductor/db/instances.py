@@ -6,7 +6,6 @@ of them are decoded by one call of msgspec and nothing here lists columns. What 
 instances a list has stands in `server_filters.py`.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,24 +13,23 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     ARRAY,
-    Column,
     ColumnElement,
     DateTime,
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     case,
     cast,
     func,
     insert,
     literal_column,
+    or_,
     select,
     true,
-    union,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from common.errors import InstanceNotFound, Invalid
@@ -41,7 +39,7 @@ from common.objects.new_server import ServerFilters
 from services.conductor.db import server_filters
 from services.conductor.db.server_group_tables import server_group_members, server_groups
 from services.conductor.db.services import is_up
-from services.conductor.db.tables import instances, services
+from services.conductor.db.tables import fixed_addresses, instances, services
 
 _decode_one = msgspec.json.Decoder(Instance).decode
 _decode_many = msgspec.json.Decoder(list[Instance]).decode
@@ -98,25 +96,18 @@ _GET = {
     (False, True): _as_json(_MINE.with_for_update(of=instances)),
 }
 _GET_ANY = _as_json(_BY_UUID.with_for_update(of=instances))
-_wanted = (
-    func.unnest(cast(bindparam("vifs", type_=ARRAY(Text)), ARRAY(JSONB)))
-    .table_valued(Column("vif", JSONB))
-    .render_derived("wanted")
-)
-_j = instances.alias("of_address")
-# One look into the index for each address: `@> ANY (…)` would compare each row with all of them.
 _OF_GUESTS = _as_json(
     _EVERY.where(
-        _i.uuid.in_(
-            union(
-                select(func.unnest(bindparam("uuids", type_=ARRAY(Text)))),
-                select(_j.c.uuid).join_from(
-                    _wanted, _j, and_(_j.c.vifs.contains(_wanted.c.vif), _j.c.deleted_at.is_(None))
-                ),
-            )
+        or_(
+            _i.uuid == any_(bindparam("uuids", type_=ARRAY(Text))),
+            fixed_addresses.has_any(bindparam("addresses", type_=ARRAY(Text))),
         ),
         _i.deleted_at.is_(None),
     )
+)
+
+_PASSWORDS = select(_i.uuid, _i.guest_password).where(
+    _i.uuid == any_(bindparam("uuids", type_=ARRAY(Text))), _i.guest_password.is_not(None)
 )
 
 
@@ -159,8 +150,9 @@ def of_guests(
     conn: Connection, uuids: Sequence[str], addresses: Sequence[str], *, down_after_s: float
 ) -> list[Instance]:
     """Those of `uuids`, and those that have one of the fixed `addresses`; each once."""
-    vifs = [json.dumps([{"fixed_ips": [{"address": address}]}]) for address in addresses]
-    values = {"uuids": list(uuids), "vifs": vifs, "down_after_s": down_after_s}
+    values = {
+        "uuids": list(uuids), "addresses": list(addresses), "down_after_s": down_after_s
+    }  # fmt: skip
     rows = conn.execute(_OF_GUESTS, values).scalars().all()
     return _decode_many("[" + ",".join(rows) + "]")
 
@@ -276,8 +268,7 @@ def guest_password(conn: Connection, uuid: str) -> str | None:
 
 def guest_passwords(conn: Connection, uuids: Sequence[str]) -> dict[str, str]:
     """What guests posted, by uuid; those that have not are left out."""
-    has = _i.guest_password.is_not(None)
-    rows = conn.execute(select(_i.uuid, _i.guest_password).where(_i.uuid.in_(uuids), has))
+    rows = conn.execute(_PASSWORDS, {"uuids": list(uuids)})
     return {row.uuid: row.guest_password for row in rows}
 
 

@@ -4,6 +4,8 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Text, cast, func, insert, select, text
+from sqlalchemy.dialects.postgresql import array
 
 from common.errors import InstanceNotFound
 from common.objects.block_device import BlockDeviceMapping
@@ -124,6 +126,25 @@ def test_many_guests_are_found_by_one_statement_and_each_once(database, queries)
         found = of_guests(database, [made[0].uuid, "x"], ["10.0.0.0", "10.0.0.7", "10.9.9.9"])
 
     assert sorted(found) == sorted([made[0].uuid, made[7].uuid])
+
+
+def test_addresses_are_looked_up_in_their_index(database):
+    add(database, make_instance(vifs=(make_vif("10.0.0.5"),)))
+    query = select(tables.instances.c.uuid).where(
+        tables.fixed_addresses.has_any(array(["10.0.0.5", "10.0.0.6"])),
+        tables.instances.c.deleted_at.is_(None),
+    )
+    others = [column for column in tables.instances.c if column.name not in ("id", "uuid")]
+    number = cast(func.generate_series(1, 3000), Text)
+    with database.begin() as conn:
+        # Of a small table PostgreSQL rather reads every row.
+        many = select(number, *others)
+        conn.execute(insert(tables.instances).from_select(["uuid", *others], many))
+        conn.execute(text("ANALYZE instances"))
+        literal = query.compile(conn.engine, compile_kwargs={"literal_binds": True})
+        plan = conn.exec_driver_sql(f"EXPLAIN {literal}").scalars().all()
+
+    assert any("ix_instances_by_fixed_address" in line for line in plan), plan
 
 
 def test_all_instances_that_have_an_address_are_found(database):
