@@ -8,10 +8,11 @@ While the conductor is away only one request at a time finds out whether it is b
 refused at once, so that waiting guests never use up the threads.
 """
 
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from common.clock import Clock
 from common.context import service_context
@@ -20,6 +21,8 @@ from common.objects.guest_metadata import GuestMetadata
 from common.objects.instance import Instance
 from common.rpc.conductor.metadata import Metadata
 from services.metadata.asker import Asker
+
+LOG = logging.getLogger(__name__)
 
 _AWAY_S = 2.0
 _MOST_REMEMBERED = 4096
@@ -34,7 +37,8 @@ class Guests:
         self._remembered: OrderedDict[Asker, tuple[float, GuestMetadata]] = OrderedDict()
         self._away_until = 0.0
         self._waiting: dict[Asker, Future[GuestMetadata]] = {}
-        self._turn = threading.Lock()
+        self._is_asking = False
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="look-up")
 
     @property
     def is_away(self) -> bool:
@@ -43,13 +47,28 @@ class Guests:
 
     def find(self, asker: Asker) -> GuestMetadata:
         """The guest. Raises: InstanceNotFound (also: not of that project), Unavailable."""
-        guest = self._recall(asker)
-        if guest is None:
-            guest = self._ask(asker)
-            if asker.project is not None and asker.project != guest.instance.project_id:
-                raise InstanceNotFound(instance=asker.instance)
-            self._remember(asker, guest)
-        return guest
+        guest = self.recall(asker)
+        return guest if guest is not None else self.ask(asker).result()
+
+    def recall(self, asker: Asker) -> GuestMetadata | None:
+        """The guest, if it is remembered."""
+        with self._lock:
+            until, guest = self._remembered.get(asker, (0.0, None))
+            return guest if until > self._clock.monotonic() else None
+
+    def ask(self, asker: Asker) -> "Future[GuestMetadata]":
+        """Have the guest looked up, with all those that wait; does not wait itself.
+
+        Raises: Unavailable. The answer is the guest, or raises what `find` does.
+        """
+        with self._lock:
+            if self.is_away and (self._clock.monotonic() < self._away_until or self._is_asking):
+                raise Unavailable(service="The conductor service")
+            answer = self._waiting.setdefault(asker, Future())
+            if not self._is_asking:
+                self._is_asking = True
+                self._asking.submit(self._look_up_all)
+            return answer
 
     def set_password(self, asker: Asker, guest: GuestMetadata, password: str) -> bool:
         """Keep what the guest posted; False when it had posted one. Raises: Unavailable."""
@@ -58,10 +77,35 @@ class Guests:
             self._remembered.pop(asker, None)
         return kept
 
-    def _recall(self, asker: Asker) -> GuestMetadata | None:
-        with self._lock:
-            until, guest = self._remembered.get(asker, (0.0, None))
-            return guest if until > self._clock.monotonic() else None
+    def _look_up_all(self) -> None:
+        """Ask for all that wait, until nobody does."""
+        while True:
+            with self._lock:
+                askers, self._waiting = self._waiting, {}
+                if not askers:
+                    self._is_asking = False
+                    return
+            self._look_up(askers)
+
+    def _look_up(self, askers: Mapping[Asker, "Future[GuestMetadata]"]) -> None:
+        try:
+            found = _ByName(self._call(list(askers)))
+        except KilonovaError as refused:
+            for answer in askers.values():
+                answer.set_exception(refused)
+            return
+        except Exception:  # the outermost frame of the thread: nobody waits for ever
+            LOG.exception("Looking up %d guests failed", len(askers))
+            for answer in askers.values():
+                answer.set_exception(Unavailable(service="The conductor service"))
+            return
+        for asker, answer in askers.items():
+            guest = found.of(asker)
+            if guest is None:
+                answer.set_exception(InstanceNotFound(instance=asker.instance or asker.address))
+            else:
+                self._remember(asker, guest)
+                answer.set_result(guest)
 
     def _remember(self, asker: Asker, guest: GuestMetadata) -> None:
         with self._lock:
@@ -69,33 +113,6 @@ class Guests:
             self._remembered.move_to_end(asker)
             if len(self._remembered) > _MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
-
-    def _ask(self, asker: Asker) -> GuestMetadata:
-        if self.is_away and (self._clock.monotonic() < self._away_until or self._turn.locked()):
-            raise Unavailable(service="The conductor service")
-        with self._lock:
-            answer = self._waiting.setdefault(asker, Future())
-        with self._turn:
-            if not answer.done():  # else whoever had the turn before asked for us as well
-                self._look_up()
-        return answer.result()
-
-    def _look_up(self) -> None:
-        """Ask for all that wait now."""
-        with self._lock:
-            askers, self._waiting = self._waiting, {}
-        try:
-            found = self._call(list(askers))
-            for asker, answer in askers.items():
-                _settle(asker, answer, found)
-        except KilonovaError as refused:
-            for answer in askers.values():
-                answer.set_exception(refused)
-        finally:
-            # Whatever happens, nobody waits for ever.
-            for answer in askers.values():
-                if not answer.done():
-                    answer.set_exception(Unavailable(service="The conductor service"))
 
     def _call(self, askers: Sequence[Asker]) -> list[GuestMetadata]:
         uuids = [asker.instance for asker in askers if asker.instance is not None]
@@ -114,16 +131,26 @@ class Guests:
         return found
 
 
-def _settle(asker: Asker, answer: "Future[GuestMetadata]", found: Sequence[GuestMetadata]) -> None:
-    """Tell who asks which of the guests it is: the one that fits, if it is one alone."""
-    fitting = [guest for guest in found if _is(guest.instance, asker)]
-    if len(fitting) == 1:
-        answer.set_result(fitting[0])
-    else:
-        answer.set_exception(InstanceNotFound(instance=asker.instance or asker.address))
+class _ByName:
+    """What a look-up found, by uuid and by address."""
+
+    def __init__(self, found: Sequence[GuestMetadata]) -> None:
+        self._by_uuid = {guest.instance.uuid: guest for guest in found}
+        self._by_address: dict[str, list[GuestMetadata]] = {}
+        for guest in found:
+            for address in _addresses(guest.instance):
+                self._by_address.setdefault(address, []).append(guest)
+
+    def of(self, asker: Asker) -> GuestMetadata | None:
+        """The guest that asks: the one that fits, if it is one alone, and of the project named."""
+        if asker.instance is None:
+            fitting = self._by_address.get(asker.address or "", [])
+            return fitting[0] if len(fitting) == 1 else None
+        guest = self._by_uuid.get(asker.instance)
+        if guest is None or asker.project not in (None, guest.instance.project_id):
+            return None
+        return guest
 
 
-def _is(instance: Instance, asker: Asker) -> bool:
-    if asker.instance is not None:
-        return instance.uuid == asker.instance
-    return any(ip.address == asker.address for vif in instance.vifs for ip in vif.fixed_ips)
+def _addresses(instance: Instance) -> set[str]:
+    return {ip.address for vif in instance.vifs for ip in vif.fixed_ips}
