@@ -19,6 +19,7 @@ import gunicorn.sock
 import setproctitle
 
 from common import daemon, memory, network_namespace
+from common.plain_requests import AtOnce
 from common.wsgi_worker import OnlyWorker, StayingWorker
 
 LOG = logging.getLogger(__name__)
@@ -26,10 +27,14 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Served:
-    """An application in a worker, and what to do when the worker stops."""
+    """An application in a worker, and what to do when the worker stops.
+
+    `at_once` answers what can be answered without a thread and without waiting.
+    """
 
     app: Callable[..., Any]
     stop: Callable[[], None]
+    at_once: AtOnce | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,11 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
     def load(self) -> Callable[..., Any]:
         self._served = self._make()
         return self._served.app
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """What the application that was loaded answers at once."""
+        return self._served.at_once if self._served else None
 
     def run_alone(self) -> None:
         """Serve in this very process.

@@ -4,19 +4,20 @@
 gunicorn hands a kept connection back to its event loop after every request and fetches it from
 there for the next one, which costs two changes of threads and seven system calls. A thread here
 stays a moment with the connection it has just answered, as long as others are free for new ones.
+Where the event loop itself answers what most clients ask, connections are better off there.
 """
 
 import select
 import threading
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from common.wsgi_at_once import AtOnceWorker
 
 # A client that has its answer and something more to ask does so within this.
 _STAY_MS = 10
 
 
-class StayingWorker(ThreadWorker):  # type: ignore[misc]
+class StayingWorker(AtOnceWorker):
     """Threads stay with busy connections; at most half of them do."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,7 +27,7 @@ class StayingWorker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Any) -> Any:
         """Answer a request and those that follow at once; what gunicorn's own does is returned."""
         kept = super().handle(conn)
-        if kept is not True or not self._seats.acquire(blocking=False):
+        if kept is not True or self._at_once or not self._seats.acquire(blocking=False):
             return kept
         try:
             while kept is True and self.alive and _speaks(conn):

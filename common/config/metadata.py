@@ -21,7 +21,14 @@ OPTS = [
         help="Network namespace to open the listening socket in, when guests' networks live in "
         "one; empty: the daemon's own.",
     ),
-    cfg.IntOpt("threads", default=32, min=1, max=128, help="Guests answered at the same time."),
+    cfg.IntOpt(
+        "threads",
+        default=32,
+        min=1,
+        max=128,
+        help="Guests answered at the same time of those that need a thread: who posts a password, "
+        "is refused, or waits for a vendor data service. Others are answered without.",
+    ),
     cfg.BoolOpt(
         "behind_proxy",
         default=False,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP side: one responder for every path, since the tree differs by guest.
 
+Guests that boot together ask together. What most of them ask is a plain request with a good answer,
+which is given without a thread (`at_once`); all else, and all that is refused, goes through falcon.
 Errors are plain text, as guests' tools expect.
 """
 
@@ -16,6 +18,7 @@ from common.errors import Conflict, Invalid, KilonovaError, NotFound
 from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
 from common.observability import log
+from common.plain_requests import Later, PlainGet, Reply
 from services.metadata import tree
 from services.metadata.asker import Asker, Identifies
 from services.metadata.guests import Guests
@@ -50,8 +53,29 @@ class MetadataService:
         app.add_error_handler(Exception, _fail)
         return app
 
+    def at_once(self, address: str, request: PlainGet) -> Reply | Later | None:
+        """What a guest reads, if nothing is wrong and no other service has a part in it."""
+        path = _parts(request.path)
+        if not path or path == ["healthz"] or tree.asks_services(path, self.settings):
+            return None
+        try:
+            asker = self.identifies.asker(address, request.headers)
+            guest = self.guests.recall(asker)
+            if guest is not None:
+                return self._reply(path, guest)
+            found = self.guests.ask(asker)
+        except KilonovaError:
+            return None
+        return Later(
+            found, lambda: None if found.exception() else self._reply(path, found.result())
+        )
+
+    def _reply(self, path: list[str], guest: GuestMetadata) -> Reply | None:
+        answer = tree.find(guest, path, self.settings, self.today())
+        return None if answer is None else Reply(answer.content, answer.content_type)
+
     def _respond(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
-        path = [part for part in req.path.split("/") if part]
+        path = _parts(req.path)
         if path == ["healthz"]:
             healthy = not self.health()
             resp.status = falcon.HTTP_200 if healthy else falcon.HTTP_503
@@ -92,6 +116,10 @@ class MetadataService:
             raise Invalid("The password is not text: encode what you encrypted.") from binary
         if not self.guests.set_password(asker, guest, password):
             raise Conflict("A password is set already.")
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
 
 
 def _send(resp: falcon.Response, answer: tree.Answer) -> None:

@@ -44,6 +44,11 @@ def is_password(path: Sequence[str]) -> bool:
     return version is not None and version >= "2013-04-04"
 
 
+def asks_services(path: Sequence[str], settings: TreeSettings) -> bool:
+    """Whether other services have a part in what stands at `path`."""
+    return settings.dynamic is not None and path[-1] == "vendor_data2.json"
+
+
 def _openstack(
     guest: GuestMetadata, path: Sequence[str], settings: TreeSettings, today: date
 ) -> Answer | None:

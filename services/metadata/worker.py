@@ -50,7 +50,7 @@ class Worker:
         self._presence.start()
         if self._health_address[1]:
             self._health_server = HealthServer(self._health_address, self.health)
-        return wsgi.Served(self._service.app(), self.stop)
+        return wsgi.Served(self._service.app(), self.stop, self._service.at_once)
 
     def stop(self) -> None:
         """Leave the bus."""
