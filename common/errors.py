@@ -382,6 +382,24 @@ class InvalidShare(Conflict):
     message = "Share {share} cannot be used: {reason}"
 
 
+class ShareInUse(Conflict):
+    """The instance has the share, or another one by that tag."""
+
+    message = "Instance {instance} has a share {share} with tag {tag} already."
+
+
+class SharesNotSupported(Forbidden):
+    """The host of the instance cannot give shares to guests."""
+
+    message = "Instance {instance} is on host {host}, which cannot give shares to guests."
+
+
+class InstanceHasShares(Conflict):
+    """What a share cannot follow through."""
+
+    message = "Instance {instance} has shares: '{operation}' is not supported with them."
+
+
 class DeviceInUse(Conflict):
     message = "The supplied device path ({device}) is in use."
 

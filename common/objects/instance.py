@@ -10,6 +10,7 @@ from common.objects.injected_file import InjectedFile
 from common.objects.keypair import Keypair
 from common.objects.network import VirtualInterface
 from common.objects.scheduler_hints import Hints
+from common.objects.share_mapping import ShareMapping, ShareStatus
 from common.objects.versioned import Versioned
 from common.states import PowerState
 
@@ -64,6 +65,7 @@ class Instance(Versioned, frozen=True, kw_only=True):
     system_metadata: dict[str, str] = {}
     vifs: tuple[VirtualInterface, ...] = ()
     block_devices: tuple[BlockDeviceMapping, ...] = ()
+    shares: tuple[ShareMapping, ...] = ()
     security_groups: tuple[str, ...] = ()
     root_device_name: str = "/dev/vda"
     access_ip_v4: str | None = None
@@ -87,3 +89,8 @@ class Instance(Versioned, frozen=True, kw_only=True):
     def is_volume_backed(self) -> bool:
         """Whether the disk that it boots from is a volume."""
         return any(d.boot_index == 0 and d.destination == "volume" for d in self.block_devices)
+
+    @property
+    def attached_shares(self) -> tuple[ShareMapping, ...]:
+        """The shares that its guest has whenever it is on."""
+        return tuple(each for each in self.shares if each.status == ShareStatus.INACTIVE)

@@ -18,6 +18,7 @@ from common.objects.instance import Instance
 from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
+from common.objects.share_mapping import ShareMapping
 from common.rpc.interface import Interface, call, cast
 
 
@@ -209,6 +210,18 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
         delete_info: dict[str, Any],
     ) -> None:
         """Merge a file of `snapshot_volume` into the one below it, or the one above."""
+
+    @cast()
+    def attach_share(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, share: ShareMapping
+    ) -> None:
+        """Mount a share for a guest that is off. Again: one that is there is kept."""
+
+    @cast()
+    def detach_share(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, share: ShareMapping
+    ) -> None:
+        """Take a share from a guest that is off. Again: nothing to take away is fine."""
 
     @cast()
     def trigger_crash_dump(

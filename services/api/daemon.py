@@ -33,6 +33,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.clients.image import UserImageClient
     from common.clients.network import UserNetworkClient
     from common.clients.session import ServiceSession
+    from common.clients.share import UserShareClient
     from common.clients.volume import UserVolumeClient
     from common.clock import SystemClock
     from common.policy import Policy
@@ -50,6 +51,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.repair import Repair
     from common.rpc.conductor.server_groups import ServerGroups
     from common.rpc.conductor.servers import Servers
+    from common.rpc.conductor.shares import Shares
     from common.rpc.conductor.shelving import Shelving
     from common.rpc.conductor.snapshots import Snapshots
     from common.rpc.conductor.state import State
@@ -66,10 +68,9 @@ def make(conf: cfg.ConfigOpts) -> Served:
     config.add(conf, ["service_user"])
     options, clock = conf.api, SystemClock()
     bus = Bus(conf)
-    session = ServiceSession(conf)
+    session, hosts = ServiceSession(conf), Hosts.client(bus)
     networks = UserNetworkClient(session)
     images = UserImageClient(session, cache_s=options.image_cache_s, clock=clock)
-    hosts = Hosts.client(bus)
     readiness = Readiness(hosts, clock)
     parts = Parts(
         servers=Servers.client(bus),
@@ -90,12 +91,14 @@ def make(conf: cfg.ConfigOpts) -> Served:
         quotas=Quotas.client(bus),
         usage=Usage.client(bus),
         volumes=Volumes.client(bus),
+        shares=Shares.client(bus),
         tasks=Tasks.client(bus),
         idempotency=Idempotency.client(bus),
         lookups=Lookups(images, networks),
         images=images,
         networks=networks,
         volume_service=UserVolumeClient(session),
+        share_service=UserShareClient(session),
         identity=IdentityClient(session),
         console_urls=_console_urls(conf),
         show_password=options.enable_instance_password,

@@ -8,6 +8,7 @@ from typing import Any
 from common.clients.identity import IdentityClient
 from common.clients.image import UserImageClient
 from common.clients.network import UserNetworkClient
+from common.clients.share import UserShareClient
 from common.clients.volume import UserVolumeClient
 from common.clock import SystemClock
 from common.rpc.conductor.aggregates import Aggregates
@@ -24,6 +25,7 @@ from common.rpc.conductor.quotas import Quotas
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.server_groups import ServerGroups
 from common.rpc.conductor.servers import Servers as ServersRpc
+from common.rpc.conductor.shares import Shares
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
@@ -109,12 +111,14 @@ class Parts:
     quotas: Quotas
     usage: Usage
     volumes: Volumes
+    shares: Shares
     tasks: Tasks
     idempotency: Idempotency
     lookups: Lookups
     images: UserImageClient
     networks: UserNetworkClient
     volume_service: UserVolumeClient
+    share_service: UserShareClient
     identity: IdentityClient
     console_urls: ConsoleUrls
     show_password: bool
@@ -202,8 +206,9 @@ def _servers(parts: Parts) -> Iterator[Route]:
     yield Route(f"{one}/os-volume_attachments/{{volume_id}}", attached_one)
     groups = security_groups.ServerSecurityGroups(servers, gateway)
     yield Route(f"{one}/os-security-groups", groups)
-    yield Route(f"{one}/shares", shares.ServerShares(servers))
-    yield Route(f"{one}/shares/{{share_id}}", shares.ServerShareById(servers))
+    shared = shares.ServerShares(servers, parts.shares, parts.share_service)
+    yield Route(f"{one}/shares", shared)
+    yield Route(f"{one}/shares/{{share_id}}", shares.ServerShareById(servers, parts.shares))
     yield Route(f"{one}/remote-consoles", consoles.RemoteConsoles(opener))
     yield Route(f"{one}/diagnostics", inside.ServerDiagnostics(parts.guest))
     yield Route(f"{one}/topology", inside.ServerTopology(servers, parts.guest))

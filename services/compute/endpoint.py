@@ -17,6 +17,7 @@ from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.operation import Operation
+from common.objects.share_mapping import ShareMapping
 from common.rpc.compute import Compute
 from common.rpc.interface import dispatch
 from common.states import PowerState
@@ -252,6 +253,22 @@ class ComputeEndpoint(Compute):
             return driver.merge_volume_snapshot(instance, disk, delete_info, checkpoint)
 
         self._start(ctx, Request(op, host, instance.uuid, "merge_volume_snapshot"), deed)
+
+    def attach_share(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, share: ShareMapping
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.attach_share(instance, share, checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "attach_share"), deed)
+
+    def detach_share(
+        self, ctx: RequestContext, op: str, host: str, instance: Instance, *, share: ShareMapping
+    ) -> None:
+        def deed(driver: Driver, checkpoint: Checkpoint) -> PowerState:
+            return driver.detach_share(instance, share, checkpoint)
+
+        self._start(ctx, Request(op, host, instance.uuid, "detach_share"), deed)
 
     def trigger_crash_dump(
         self, ctx: RequestContext, op: str, host: str, instance: Instance

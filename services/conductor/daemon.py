@@ -14,6 +14,7 @@ from common import config, daemon, memory
 from common.clients.image import ImageClient
 from common.clients.network import NetworkClient
 from common.clients.session import ServiceSession
+from common.clients.share import ShareClient
 from common.clients.volume import VolumeClient
 from common.clock import SystemClock
 from common.context import RequestContext, service_context
@@ -41,6 +42,7 @@ from services.conductor.accept.plugs import AcceptPlugs
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.revival import AcceptRevival
+from services.conductor.accept.shares import AcceptShares
 from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
@@ -68,6 +70,7 @@ from services.conductor.endpoint.repair import RepairEndpoint
 from services.conductor.endpoint.reports import ReportsEndpoint
 from services.conductor.endpoint.server_groups import ServerGroupsEndpoint
 from services.conductor.endpoint.servers import ServersEndpoint
+from services.conductor.endpoint.shares import SharesEndpoint
 from services.conductor.endpoint.shelving import ShelvingEndpoint
 from services.conductor.endpoint.snapshots import SnapshotsEndpoint
 from services.conductor.endpoint.state import StateEndpoint
@@ -104,6 +107,7 @@ from services.conductor.tasks.power import (
 )
 from services.conductor.tasks.rebuild import Rebuild
 from services.conductor.tasks.rescue import Rescue, Unrescue
+from services.conductor.tasks.shares import AttachShare, DetachShare
 from services.conductor.tasks.shelve import Shelve, ShelveOffload
 from services.conductor.tasks.snapshot import Snapshot
 from services.conductor.tasks.soft_delete import Restore, SoftDelete
@@ -121,11 +125,12 @@ FLOWS = (
     Start, Stop, Reboot, Pause, Unpause, Suspend, Resume, Revive,
     AttachInterface, DetachInterface,
     AttachVolume, DetachVolume, SwapVolume, ExtendVolume, SnapshotVolume, MergeVolumeSnapshot,
+    AttachShare, DetachShare,
     ChangePassword, TriggerCrashDump, Rescue, Unrescue, Rebuild,
     Snapshot, Shelve, ShelveOffload, Unshelve, UnshelveInPlace,
     Resize, Migrate, ConfirmResize, RevertResize, LiveMigrate, Adopt, Evacuate,
 )  # fmt: skip
-_GROUPS = ("conductor", "consoleauth", "database", "quota", "service_user")
+_GROUPS = ("conductor", "consoleauth", "database", "quota", "service_user", "share")
 
 
 class SchemaMismatch(Exception):
@@ -174,6 +179,7 @@ class ConductorDaemon:
             ports=NetworkClient(session),
             images=ImageClient(session),
             volumes=VolumeClient(session),
+            shares=ShareClient(session, conf.share.access_timeout_s),
             hosts_changed=self._deltas.changed,
             limits=limits(conf),
             clock=clock,
@@ -275,6 +281,7 @@ class ConductorDaemon:
             StateEndpoint(AcceptState(admission)),
             InterfacesEndpoint(interfaces),
             VolumesEndpoint(volumes),
+            SharesEndpoint(AcceptShares(admission, new_uuid=new_uuid)),
             ExternalEventsEndpoint(events),
             ShelvingEndpoint(shelving),
             MovesEndpoint(

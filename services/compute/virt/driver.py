@@ -23,6 +23,7 @@ from services.compute.virt.abilities.cold_moves import ColdMoveAbilities
 from services.compute.virt.abilities.guests import GuestAbilities
 from services.compute.virt.abilities.interfaces import InterfaceAbilities
 from services.compute.virt.abilities.live_moves import LiveMoveAbilities
+from services.compute.virt.abilities.shares import ShareAbilities
 from services.compute.virt.abilities.snapshots import SnapshotAbilities
 from services.compute.virt.abilities.volumes import VolumeAbilities
 from services.compute.virt.terms import Checkpoint, PowerSink, lacks, never_cancelled
@@ -57,6 +58,7 @@ class Driver(
     SnapshotAbilities,
     InterfaceAbilities,
     VolumeAbilities,
+    ShareAbilities,
     ColdMoveAbilities,
     LiveMoveAbilities,
     ABC,

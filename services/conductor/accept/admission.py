@@ -42,7 +42,8 @@ class Operation:
 
     `name` is a key of `common.states.ALLOWED`, `flow` the flow that does it, `task_state` what the
     instance shows meanwhile (None: as before). `action` is its name among the instance actions
-    (None: the flow's). With `on_host` an instance without a host is refused.
+    (None: the flow's). With `on_host` an instance without a host is refused. What is under way is
+    given up for it, unless it does not interrupt: then it waits.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Operation:
     task_state: TaskState | None
     action: str | None = None
     on_host: bool = True
+    interrupts: bool = True
 
 
 class Admission:
@@ -97,7 +99,7 @@ class Admission:
             # A task may outlive the task_state that it showed: a backup rotates older ones away,
             # and a reset state leaves a task to end where it can. The new one waits for it.
             before = journal.unfinished(conn, instance)
-            interrupted = before if found.task_state else []
+            interrupted = before if found.task_state and operation.interrupts else []
             if operation.task_state is not None:
                 instances.change(conn, instance, task_state=operation.task_state)
             task = self.task(ctx, operation.flow, found, secret=secret, **params)

@@ -2,12 +2,18 @@
 """Whether an instance's lock and state allow an operation, as `common.states.ALLOWED` has it."""
 
 from common.context import RequestContext
-from common.errors import InstanceInvalidState, InstanceLocked, NotForTpm
+from common.errors import InstanceHasShares, InstanceInvalidState, InstanceLocked, NotForTpm
 from common.objects.instance import Instance
 from common.states import ALLOWED, Allowed
 
 # What leaves behind everything on the host but disks, as clients know it: a TPM cannot follow.
 _NOT_FOR_TPMS = {"shelve": "shelve", "evacuate": "evacuate"}
+
+# What a share cannot follow through, as clients know it.
+_NOT_WITH_SHARES = {
+    "resize": "resize", "migrate": "migrate", "live_migrate": "os-migrateLive",
+    "evacuate": "evacuate", "shelve": "shelve", "suspend": "suspend",
+}  # fmt: skip
 
 
 def check(ctx: RequestContext, instance: Instance, operation: str) -> None:
@@ -15,10 +21,12 @@ def check(ctx: RequestContext, instance: Instance, operation: str) -> None:
 
     What its devices forbid comes first, then the lock, which does not stop administrators; then
     vm_state, task_state and whether the instance has ever run.
-    Raises: NotForTpm, InstanceLocked, InstanceInvalidState.
+    Raises: NotForTpm, InstanceHasShares, InstanceLocked, InstanceInvalidState.
     """
     if operation in _NOT_FOR_TPMS and has_tpm(instance):
         raise NotForTpm(operation=_NOT_FOR_TPMS[operation], instance=instance.uuid)
+    if operation in _NOT_WITH_SHARES and instance.shares:
+        raise InstanceHasShares(operation=_NOT_WITH_SHARES[operation], instance=instance.uuid)
     allowed = ALLOWED[operation]
     if allowed.lock_checked and instance.locked_by and not ctx.is_admin:
         raise InstanceLocked(instance=instance.uuid)

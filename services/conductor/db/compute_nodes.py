@@ -79,6 +79,12 @@ def connector_of(conn: Connection, host: str) -> dict[str, Any]:
     return dict(found or {})
 
 
+def traits_of(conn: Connection, host: str) -> list[str]:
+    """What a host can, as it reported; nothing for a host that is not known."""
+    found = conn.execute(select(_n.report["traits"]).where(_n.host == host)).scalar()
+    return list(found or ())
+
+
 def _node(row: RowMapping) -> ComputeNode:
     fields = dict(row)
     fields["report"] = _decode_report(fields["report"])

@@ -176,6 +176,7 @@ instances = Table(
     _json("system_metadata", "{}"),
     _json("vifs", "[]"),
     _json("block_devices", "[]"),
+    _json("shares", "[]"),
     _json("security_groups", "[]"),
     _text("root_device_name", "/dev/vda"),
     _maybe("access_ip_v4"),

@@ -10,6 +10,14 @@ from services.conductor.db import instances, migrations
 from services.conductor.db.journal_task import Task
 from services.conductor.journal.flow import Call, Commit, Flow, HostStep, OnHost, PointOfNoReturn
 from services.conductor.tasks.ground import Ground
+from services.conductor.tasks.shares import (
+    allow_wanted,
+    deny_leaving,
+    is_wanted_again,
+    let_go_of_all,
+    lets_go,
+    note_wanted_again,
+)
 from services.conductor.tasks.storage import leaving, note_leaving, release_leaving
 
 # Moves that may have left something on both hosts.
@@ -20,11 +28,11 @@ _UNSETTLED = (
 
 
 class Delete(Flow):
-    """Remove the guest, its ports and its claim; free its volumes.
+    """Remove the guest, its ports and its claim; free its volumes and shares.
 
     (gone)   every step ran; where the host is down, the guest is removed when it comes back
-    ERROR    the host, the network or the volume service refused for good: the fault names the
-             step and the host. It may be deleted again
+    ERROR    the host, the network, the volume or the share service refused for good: the fault
+             names the step and the host. It may be deleted again
     """
 
     name = "delete"
@@ -35,6 +43,10 @@ class Delete(Flow):
             PointOfNoReturn("its owner wants it gone"),
             OnHost(self.destroy, event="compute_terminate_instance"),
             OnHost(self.destroy_elsewhere),
+            Commit(self.let_go_of_shares),
+            Call(self.deny_shares, when=lets_go),
+            Commit(self.see_shares),
+            Call(self.allow_shares, when=is_wanted_again),
             Call(self.delete_ports, when=lambda task: bool(task.params.get("has_networks"))),
             Call(self.release_volumes, when=leaving),
             Call(self.delete_image, when=lambda task: bool(task.params.get("shelved_image_id"))),
@@ -75,6 +87,23 @@ class Delete(Flow):
             owable=True,
         )
 
+    def let_go_of_shares(self, conn: Connection, task: Task) -> None:
+        """See which shares nobody else on the host has. Again: cannot be, its commit is also its
+        record."""
+        let_go_of_all(self._ground, conn, task)
+
+    def deny_shares(self, task: Task) -> None:
+        """Have the share service let the host mount them no longer. Again: fine."""
+        deny_leaving(self._ground, task)
+
+    def see_shares(self, conn: Connection, task: Task) -> None:
+        """See who came to want them meanwhile. Again: cannot be, its commit is also its record."""
+        note_wanted_again(self._ground, conn, task)
+
+    def allow_shares(self, task: Task) -> None:
+        """Have the share service let the host mount those again. Again: it does."""
+        allow_wanted(self._ground, task)
+
     def delete_ports(self, task: Task) -> None:
         """Delete the ports that were made, unbind the others. Again: what is gone is fine."""
         self._ground.ports.unplug(task.instance_uuid)
@@ -103,6 +132,7 @@ class Delete(Flow):
             task_state=None,
             power_state=PowerState.NOSTATE,
             progress=0,
+            shares=(),
             terminated_at=now,
             deleted_at=now,
         )

@@ -135,6 +135,16 @@ class Volumes(Protocol):
         """Delete a volume. Again: fine. Raises: InvalidVolume."""
 
 
+class Shares(Protocol):
+    """What flows want of the shared file system service (common/clients/share.py)."""
+
+    def allow(self, share_id: str, host_address: str) -> str:
+        """Let a host mount a share. Again: it may. Raises: ShareNotFound, InvalidShare."""
+
+    def deny(self, share_id: str, host_address: str) -> None:
+        """Let it do so no longer. Again: fine. Raises: InvalidShare."""
+
+
 class Hosts(Protocol):
     """What flows want of the scheduler (services/conductor/choosing.py)."""
 
@@ -182,6 +192,7 @@ class Ground:
     ports: Ports
     images: Images
     volumes: Volumes
+    shares: Shares
     hosts_changed: Callable[[Iterable[str]], None]
     limits: Limits
     clock: Clock

@@ -12,6 +12,8 @@ from common.objects.external_event import ExternalEvent
 from common.objects.image import ImageMeta
 from common.objects.network import RequestedNetwork
 from common.objects.rebuild import NewContent
+from common.objects.share import Share
+from common.objects.share_mapping import ShareStatus
 from common.objects.volume import RequestedVolume
 from services.conductor.daemon import FLOWS
 from services.conductor.db.power import take_over
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.functional
 
 SHOT = "shot"
 DATA, ROOT, MORE = "data", "root", "more"
+SHARE = "share"
 PORT = "slow-port"
 # What a migration is while something is done to it.
 MOVING = {
@@ -120,6 +123,15 @@ def merge_volume_snapshot(w, uuid):
     w.ask(functools.partial(w.disks.merge_snapshot, snapshot_id="s", delete_info={}), DATA)
 
 
+def attach_share(w, uuid):
+    share = Share(id=SHARE, status="available", protocol="NFS", export_location="nas:/s")
+    w.ask(w.mounts.attach, uuid, share, None)
+
+
+def detach_share(w, uuid):
+    w.ask(w.mounts.detach, uuid, SHARE)
+
+
 def reimage(w, uuid):
     content = NewContent(image=ImageMeta(id="other"), allows_other_image=True)
     w.ask(w.repair.rebuild, uuid, content)
@@ -191,6 +203,10 @@ CASES = [
     Case("extend_volume", extend_volume, "active", before=(boot,)),
     Case("snapshot_volume", snapshot_volume, "active", before=(boot,)),
     Case("merge_volume_snapshot", merge_volume_snapshot, "active", before=(boot,)),
+    Case("attach_share", attach_share, "stopped", before=(boot, power("stop"))),
+    Case("detach_share", detach_share, "stopped", before=(boot, power("stop"), attach_share)),
+    Case("delete", delete, "deleted", "error", before=(boot, power("stop"), attach_share)),
+    Case("rebuild", rebuild, "stopped", "error", before=(boot, power("stop"), attach_share)),
     Case("boot", boot_from_volume, "active", "error"),
     Case("rebuild", reimage, "active", "error", before=(boot_from_volume,)),
     Case("rescue", rescue, "rescued", "active", "error", before=(boot,)),
@@ -268,6 +284,7 @@ def assert_rests(world, uuid, ends, *, removes_files=True):
     if not found.deleted:
         assert set(world.ports.plugged) == {vif.port_id for vif in found.vifs}
     assert_volumes(world, uuid, found)
+    assert_shares(world, uuid, found)
     assert not removes_files or not world.host.files
     assert all(image.status == "active" for image in world.images.known.values())
     if found.vm_state.startswith("shelved"):
@@ -293,6 +310,21 @@ def assert_volumes(world, uuid, found):
         assert {host for _, host in held.values()} <= {found.host}
         using = [host for (host, of), has in world.host.volumes.items() if of == uuid and has]
         assert set(using) <= {found.host}
+
+
+def assert_shares(world, uuid, found):
+    """What the share service, the row and the host say of its shares is the same, or in error."""
+    mounted = {(host, each) for (host, of), has in world.host.shares.items() if of == uuid
+               for each in has}  # fmt: skip
+    if found.deleted or not found.shares:
+        assert not world.shares.allowed
+        assert not mounted
+        return
+    [share] = found.shares
+    assert share.status in (ShareStatus.INACTIVE, ShareStatus.ERROR)
+    if share.status == ShareStatus.INACTIVE:
+        assert world.shares.allowed == {(SHARE, found.host)}
+        assert found.vm_state == "error" or mounted == {(found.host, SHARE)}
 
 
 def tidy(world, uuid):

@@ -80,8 +80,8 @@ class TwoHosts:
     """Guests and files of two hosts; an operation is done once an id.
 
     `guests` has the power of an instance's guests by host, `aside` what hosts keep of those that
-    left, `offers` and `landings` what they keep for those that shall move alive, `volumes` the
-    volumes of a guest by host and instance.
+    left, `offers` and `landings` what they keep for those that shall move alive, `volumes` and
+    `shares` those of a guest by host and instance.
     """
 
     def __init__(self, images):
@@ -89,6 +89,7 @@ class TwoHosts:
         self.guests, self.files, self.reports = {}, set(), {}
         self.aside, self.offers, self.landings = set(), set(), set()
         self.volumes = {}
+        self.shares = {}
 
     def perform(self, operation, *, failure=None):
         if operation.id not in self.reports:
@@ -130,6 +131,7 @@ class TwoHosts:
         elif method == "snapshot":
             self.files.add(image_id)
         self._see_to_volumes(method, host, uuid, arguments)
+        self._see_to_shares(method, host, uuid, arguments)
         if method in _POWER:
             guests[host] = 3 if arguments.get("paused") else _POWER[method]
         if method == "prepare_live":
@@ -170,6 +172,19 @@ class TwoHosts:
         elif method == "swap_volume":
             has.discard(disk["volume_id"])
             has.add(_reached(arguments["by"], host))
+
+    def _see_to_shares(self, method, host, uuid, arguments):
+        has = self.shares.setdefault((host, uuid), set())
+        if method in ("build", "rebuild", "power_on", "reboot"):
+            has.clear()
+            has |= {each["share_id"] for each in arguments["instance"].get("shares", ())
+                    if each.get("status") == "inactive"}  # fmt: skip
+        elif method == "destroy":
+            has.clear()
+        elif method == "attach_share":
+            has.add(arguments["share"]["share_id"])
+        elif method == "detach_share":
+            has.discard(arguments["share"]["share_id"])
 
     def _move(self, method, host, uuid, guests, arguments):
         is_aside = (host, uuid) in self.aside

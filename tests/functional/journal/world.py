@@ -15,6 +15,7 @@ from common.objects.network import VirtualInterface
 from common.objects.new_server import NewServers
 from common.objects.operation import OperationReport
 from common.objects.request_spec import Candidate, Selection
+from common.objects.share_mapping import HOST_TRAIT
 from common.objects.volume import Volume, VolumeConnection
 from common.rpc.scheduler import Scheduler
 from services.conductor.accept.admission import Admission
@@ -27,6 +28,7 @@ from services.conductor.accept.moves import AcceptMoves
 from services.conductor.accept.power import AcceptPower
 from services.conductor.accept.repair import AcceptRepair
 from services.conductor.accept.revival import AcceptRevival
+from services.conductor.accept.shares import AcceptShares
 from services.conductor.accept.shelving import AcceptShelving
 from services.conductor.accept.snapshots import AcceptSnapshots
 from services.conductor.accept.state import AcceptState
@@ -54,7 +56,10 @@ class TwoHosts(Scheduler):
     """Always the host whose `turn` it is; `reason` when it has none. Keeps what it was `asked`."""
 
     def __init__(self):
-        self.reports = [make_report(name, connector={"host": name}) for name in ("host1", "host2")]
+        self.reports = [
+            make_report(name, connector={"host": name, "ip": name}, traits=(HOST_TRAIT,))
+            for name in ("host1", "host2")
+        ]
         self.turn, self.reason, self.asked = 0, "", []
 
     def select(self, ctx, spec):
@@ -251,6 +256,27 @@ class Volumes:
         return [k for k, v in self.attachments.items() if v[1] == volume_id]
 
 
+class Shares:
+    """The shared file system service: `allowed` has (share, address) of hosts that may mount."""
+
+    def __init__(self):
+        self.allowed = set()
+        self.refuse = None
+        self.when_denied = lambda: None
+
+    def allow(self, share_id, host_address):
+        if self.refuse is not None:
+            raise self.refuse
+        self.allowed.add((share_id, host_address))
+        return "rule"
+
+    def deny(self, share_id, host_address):
+        if self.refuse is not None:
+            raise self.refuse
+        self.when_denied()
+        self.allowed.discard((share_id, host_address))
+
+
 BIGGER = msgspec.structs.replace(TINY, flavorid="bigger", name="bigger", vcpus=TINY.vcpus + 1)
 
 
@@ -260,7 +286,7 @@ class World:
     def __init__(self, database, *, runner=None, crash=None, limits=None):
         self.database = database
         self.scheduler, self.hosts, self.images = TwoHosts(), Hosts(), Images()
-        self.ports, self.volumes = Ports(), Volumes()
+        self.ports, self.volumes, self.shares = Ports(), Volumes(), Shares()
         add_hosts(database, *self.scheduler.reports)
         with database.begin() as conn:
             flavors.add(conn, TINY)
@@ -268,6 +294,7 @@ class World:
         choosing = Choosing(database, self.scheduler)
         ground = Ground(
             scheduler=choosing, ports=self.ports, images=self.images, volumes=self.volumes,
+            shares=self.shares,
             hosts_changed=lambda _: None, limits=limits or Limits(), clock=SystemClock(),
             new_uuid=new_uuid,
         )  # fmt: skip
@@ -298,6 +325,7 @@ class World:
         }
         self.interfaces = AcceptInterfaces(admission, self.ports)
         self.disks = AcceptVolumes(admission, new_uuid=new_uuid, down_after_s=60)
+        self.mounts = AcceptShares(admission, new_uuid=new_uuid)
         self.repair = AcceptRepair(admission, quota, self.volumes)
         self.moves = AcceptMoves(
             admission, quota, choosing,

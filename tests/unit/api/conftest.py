@@ -20,6 +20,7 @@ from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.moves import Moves
 from common.rpc.conductor.repair import Repair
 from common.rpc.conductor.server_groups import ServerGroups
+from common.rpc.conductor.shares import Shares
 from common.rpc.conductor.shelving import Shelving
 from common.rpc.conductor.snapshots import Snapshots
 from common.rpc.conductor.state import State
@@ -63,12 +64,14 @@ def parts() -> Parts:
         quotas=conductor.MemoryQuotas(),
         usage=Usage.client(conductor.NOBODY),
         volumes=Volumes.client(conductor.NOBODY),
+        shares=Shares.client(conductor.NOBODY),
         tasks=conductor.MemoryTasks(),
         idempotency=Idempotency.client(conductor.NOBODY),
         lookups=conductor.MemoryLookups(),
         images=conductor.MemoryImages(),
         networks=conductor.NOBODY,
         volume_service=conductor.NOBODY,
+        share_service=conductor.NOBODY,
         identity=conductor.MemoryIdentity(),
         console_urls=CONSOLE_URLS,
         show_password=True,

@@ -20,6 +20,7 @@ from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
 from common.objects.resources import Resources
+from common.objects.share_mapping import HOST_TRAIT, ShareMapping
 from common.states import PowerState
 from services.compute.virt.driver import (
     Checkpoint,
@@ -109,6 +110,7 @@ class FakeDriver(Driver):
             free_disk_gib=self._total.disk_gib,
             running_instances=sum(s is PowerState.RUNNING for s in guests.values()),
             supported=(("x86_64", "fake", "hvm"), ("x86_64", "qemu", "hvm")),
+            traits=(HOST_TRAIT,),
             uptime=_UPTIME,
             cpu_info={"arch": "x86_64", "model": "fake", "topology": {"cores": self._total.vcpus}},
             connector={
@@ -138,7 +140,7 @@ class FakeDriver(Driver):
                 self._memory.put(self._host, left, PowerState.NOSTATE)
 
     def power_on(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> PowerState:
-        return self._change("power_on", instance, PowerState.RUNNING, checkpoint)
+        return self._with_shares("power_on", instance, checkpoint)
 
     def power_off(
         self, instance: Instance, *, grace_s: int, checkpoint: Checkpoint = never_cancelled
@@ -148,7 +150,7 @@ class FakeDriver(Driver):
     def reboot(
         self, instance: Instance, *, hard: bool, checkpoint: Checkpoint = never_cancelled
     ) -> PowerState:
-        return self._change("reboot", instance, PowerState.RUNNING, checkpoint)
+        return self._with_shares("reboot", instance, checkpoint)
 
     def pause(self, instance: Instance) -> PowerState:
         return self._change("pause", instance, PowerState.PAUSED)
@@ -259,6 +261,26 @@ class FakeDriver(Driver):
         checkpoint: Checkpoint = never_cancelled,
     ) -> PowerState:
         return self._change("merge_volume_snapshot", instance, None, checkpoint)
+
+    def attach_share(
+        self,
+        instance: Instance,
+        share: ShareMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        state = self._change("attach_share", instance, None, checkpoint)
+        self._have_shares(instance, self._shares(instance) | {share.share_id})
+        return state
+
+    def detach_share(
+        self,
+        instance: Instance,
+        share: ShareMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        state = self._change("detach_share", instance, None, checkpoint)
+        self._have_shares(instance, self._shares(instance) - {share.share_id})
+        return state
 
     def quiesce(self, instance: Instance) -> bool:
         self._change("quiesce", instance)
@@ -391,12 +413,27 @@ class FakeDriver(Driver):
         return self._become(instance.uuid, before if to is None else to)
 
     def _started(self, instance: Instance, state: PowerState) -> PowerState:
-        """A guest made anew has the volumes that it shall have."""
+        """A guest made anew has the volumes and shares that it shall have."""
         became = self._become(instance.uuid, state)
         self._have_volumes(
             instance, {str(d.volume_id) for d in instance.block_devices if d.is_volume}
         )
+        self._have_shares(instance, {each.share_id for each in instance.attached_shares})
         return became
+
+    def _with_shares(
+        self, operation: str, instance: Instance, checkpoint: Checkpoint
+    ) -> PowerState:
+        """A guest that starts has the shares that it shall have."""
+        state = self._change(operation, instance, PowerState.RUNNING, checkpoint)
+        self._have_shares(instance, {each.share_id for each in instance.attached_shares})
+        return state
+
+    def _shares(self, instance: Instance) -> frozenset[str]:
+        return self._memory.shares(self._host, instance.uuid)
+
+    def _have_shares(self, instance: Instance, share_ids: Iterable[str]) -> None:
+        self._memory.put_shares(self._host, instance.uuid, share_ids)
 
     def _volumes(self, instance: Instance) -> frozenset[str]:
         return self._memory.volumes(self._host, instance.uuid)
