@@ -424,13 +424,14 @@ ASKED: dict[Key, Maker] = {
     ("POST", "/servers/{server_id}/remote-consoles", None): lambda w, v: (
         f"/servers/{w.kept}/remote-consoles", {"remote_console": _console(v)}),
     ("GET", "/servers/{server_id}/os-security-groups", None): _kept("/os-security-groups"),
-    ("GET", "/servers/{server_id}/shares", None): _kept("/shares"),
+    ("GET", "/servers/{server_id}/shares", None): _of(
+        lambda w, v: f"/servers/{w.kept_share[0]}/shares"),
     ("POST", "/servers/{server_id}/shares", None): lambda w, v: (
-        f"/servers/{w.server('SHUTOFF')}/shares", {"share": {"share_id": w.project_id}}),
+        f"/servers/{w.server('SHUTOFF')}/shares", {"share": {"share_id": w.share()}}),
     ("GET", "/servers/{server_id}/shares/{id}", None): _of(
-        lambda w, v: f"/servers/{w.kept}/shares/{w.project_id}"),
+        lambda w, v: "/servers/{}/shares/{}".format(*w.kept_share)),
     ("DELETE", "/servers/{server_id}/shares/{id}", None): _of(
-        lambda w, v: f"/servers/{w.kept}/shares/{w.project_id}"),
+        lambda w, v: "/servers/{}/shares/{}".format(*w.with_share())),
     ("GET", "/servers/{server_id}/tags", None): _kept("/tags"),
     ("PUT", "/servers/{server_id}/tags", None): _kept("/tags", {"tags": ["t", "u"]}),
     ("DELETE", "/servers/{server_id}/tags", None): _of(lambda w, v: f"/servers/{w.server()}/tags"),

@@ -6,17 +6,12 @@ An operation that starts to hold makes its test fail here, so that the tables on
 
 from tests.conformance.operations import Key
 
-_NO_SHARES = "no shared file system service, so no share is ever found"
-
 _NO_POWER = "hosts are not powered from here: 501"
 
 ANSWERS: dict[Key, str] = {
     ("GET", "/os-hosts/{id}/reboot", None): _NO_POWER,
     ("GET", "/os-hosts/{id}/shutdown", None): _NO_POWER,
     ("GET", "/os-hosts/{id}/startup", None): _NO_POWER,
-    ("POST", "/servers/{server_id}/shares", None): _NO_SHARES,
-    ("GET", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
-    ("DELETE", "/servers/{server_id}/shares/{id}", None): _NO_SHARES,
 }
 # Policy rules that test_rules.py cannot ask for.
 RULES: dict[str, str] = {

@@ -28,6 +28,7 @@ _OTHERS = {
     "POST /servers/{id}/os-interface": ("POST", "/servers/{server_id}/os-interface", None),
     "POST /servers/{id}/os-volume_attachments": (
         "POST", "/servers/{server_id}/os-volume_attachments", None),
+    "POST /servers/{id}/shares": ("POST", "/servers/{server_id}/shares", None),
 }  # fmt: skip
 # Where the server is comes before what it does.
 _LEFT_OUT = ("evacuate",)

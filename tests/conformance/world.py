@@ -314,6 +314,30 @@ class World:
         """`attached`, only to be read."""
         return self.attached()
 
+    def share(self) -> str:
+        """A fresh share, available."""
+        shares = self.sdk.shared_file_system
+        made = shares.create_share(share_protocol="NFS", size=1, name=self.name("share"))
+        shares.wait_for_status(made, "available", interval=0.1, wait=20)
+        return str(made.id)
+
+    def with_share(self) -> tuple[str, str]:
+        """A server that is off, and a share that it has."""
+        server, share = self.server("SHUTOFF"), self.share()
+        path = f"/servers/{server}/shares"
+        self.must("POST", path, {"share": {"share_id": share}})
+        deadline = time.monotonic() + _PATIENCE_S
+        while (found := self.must("GET", f"{path}/{share}")["share"])["status"] != "inactive":
+            if found["status"] == "error" or time.monotonic() > deadline:
+                raise NotMade(f"the share is {found['status']}")
+            time.sleep(0.03)
+        return server, share
+
+    @functools.cached_property
+    def kept_share(self) -> tuple[str, str]:
+        """`with_share`, only to be read."""
+        return self.with_share()
+
     @functools.cached_property
     def kept_port(self) -> str:
         """The port of `kept`."""
@@ -434,7 +458,7 @@ class Nowhere:
     request_id = "req-" + NO_ID
     host = "fake1"
     kept_port = NO_ID
-    kept_attachment = (NO_ID, NO_ID)
+    kept_attachment = kept_share = (NO_ID, NO_ID)
 
     def name(self, kind: str = "thing") -> str:
         return f"{kind}-0"
@@ -443,6 +467,9 @@ class Nowhere:
         return "10.20.0.9"
 
     def attached(self) -> tuple[str, str]:
+        return NO_ID, NO_ID
+
+    def with_share(self) -> tuple[str, str]:
         return NO_ID, NO_ID
 
     def migrating(self) -> tuple[str, str]:

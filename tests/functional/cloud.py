@@ -236,9 +236,16 @@ class Cloud:
 
     def guests_volumes(self) -> dict[tuple[str, str], set[str]]:
         """Volumes of the guests that fake hosts have, by host and instance."""
+        return self._things_of_guests("volumes")
+
+    def guests_shares(self) -> dict[tuple[str, str], set[str]]:
+        """Shares of the guests that fake hosts have, by host and instance."""
+        return self._things_of_guests("shares")
+
+    def _things_of_guests(self, kind: str) -> dict[tuple[str, str], set[str]]:
         there: dict[tuple[str, str], set[str]] = {}
         for host, name, *words in self._log():
-            if words[:1] == ["volumes"]:
+            if words[:1] == [kind]:
                 there[host, name] = set(words[1].split(",")) - {"-"}
             elif words == ["0"]:
                 there.pop((host, name), None)

@@ -2,6 +2,8 @@
 """A host whose guests are remembered, not run."""
 
 import contextlib
+import ipaddress
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,11 @@ def _landing(instance: Instance) -> str:
     return instance.uuid + _LANDING
 
 
+def _address(host: str) -> str:
+    """An address of this machine that no other fake host has, or hardly."""
+    return str(ipaddress.IPv4Address((127 << 24) + 2 + zlib.crc32(host.encode()) % 0xFFFFF0))
+
+
 def _power(start: bool) -> PowerState:
     return PowerState.RUNNING if start else PowerState.SHUTDOWN
 
@@ -115,7 +122,7 @@ class FakeDriver(Driver):
             cpu_info={"arch": "x86_64", "model": "fake", "topology": {"cores": self._total.vcpus}},
             connector={
                 "host": self._host,
-                "ip": "127.0.0.1",
+                "ip": _address(self._host),
                 "initiator": f"iqn.2026-01.fake:{self._host}",
                 "os_type": "linux",
                 "platform": "x86_64",
