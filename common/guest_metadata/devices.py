@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`devices` of meta_data.json: the tagged NICs and disks of a server, and how a guest knows them.
+"""`devices` of meta_data.json: tagged NICs and disks of a server, its shares, and how a guest knows
+them.
 
 What is told is what is known before the guest starts: a volume's serial number, the bus, and an
 address only where this cloud chooses it. PCI addresses are the hypervisor's choice.
@@ -25,6 +26,21 @@ def tagged_devices(instance: Instance) -> list[dict[str, Any]]:
     ]
     properties = instance.image.properties if instance.image else {}
     return nics + [_disk(disk, properties) for disk in instance.block_devices if disk.tag]
+
+
+def shares(instance: Instance) -> list[dict[str, Any]]:
+    """The entries of what the guest may mount, which it finds on PCI."""
+    return [
+        {
+            "type": "share",
+            "bus": "pci",
+            "address": _UNKNOWN,
+            "share_id": each.share_id,
+            "tag": each.tag,
+            "tags": [each.tag],
+        }
+        for each in instance.attached_shares
+    ]
 
 
 def _disk(disk: BlockDeviceMapping, properties: dict[str, str]) -> dict[str, Any]:

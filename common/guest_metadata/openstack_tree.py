@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from common.guest_metadata.devices import tagged_devices
+from common.guest_metadata.devices import shares, tagged_devices
 from common.guest_metadata.network_data import network_data
 from common.objects.guest_metadata import GuestMetadata
 
@@ -144,7 +144,8 @@ def meta_data(
     if dated >= "2015-10-15":
         document["project_id"] = instance.project_id
     if dated >= "2016-06-30":
-        document["devices"] = tagged_devices(instance)
+        has_shares = dated >= "2025-04-04"
+        document["devices"] = tagged_devices(instance) + (shares(instance) if has_shares else [])
     if dated >= "2020-10-14":
         document["dedicated_cpus"] = []
     return document

@@ -10,7 +10,7 @@ from common.objects.injected_file import InjectedFile
 from common.objects.keypair import Keypair
 from common.objects.network import VirtualInterface
 from common.objects.scheduler_hints import Hints
-from common.objects.share_mapping import ShareMapping, ShareStatus
+from common.objects.share_mapping import ShareMapping
 from common.objects.versioned import Versioned
 from common.states import PowerState
 
@@ -93,4 +93,4 @@ class Instance(Versioned, frozen=True, kw_only=True):
     @property
     def attached_shares(self) -> tuple[ShareMapping, ...]:
         """The shares that its guest has whenever it is on."""
-        return tuple(each for each in self.shares if each.status == ShareStatus.INACTIVE)
+        return tuple(each for each in self.shares if each.is_given)

@@ -25,8 +25,9 @@ class ShareStatus(enum.StrEnum):
 class ShareMapping(Versioned, frozen=True, kw_only=True):
     """A share of an instance; guests mount it by its `tag`.
 
-    `export_location` and `protocol` (NFS, CEPHFS) are how hosts mount it. `is_let_go`: the guest
-    has it no more, and nothing stands in the way of the host's losing its access.
+    `export_location` and `protocol` (NFS, CEPHFS) are how hosts mount it. `is_given`: the
+    guest has it whenever it is on. `is_let_go`: it has it no more, and nothing stands in the way of
+    the host's losing its access.
     """
 
     uuid: str
@@ -35,4 +36,5 @@ class ShareMapping(Versioned, frozen=True, kw_only=True):
     export_location: str
     protocol: str = "NFS"
     status: ShareStatus = ShareStatus.ATTACHING
+    is_given: bool = False
     is_let_go: bool = False

@@ -134,7 +134,7 @@ class AttachShare(ShareFlow):
 
     def record(self, conn: Connection, task: Task) -> None:
         """Show that it is there. Again: cannot be, its commit is also its record."""
-        self._set(conn, task, status=ShareStatus.INACTIVE)
+        self._set(conn, task, status=ShareStatus.INACTIVE, is_given=True)
 
 
 class DetachShare(ShareFlow):
@@ -170,7 +170,7 @@ class DetachShare(ShareFlow):
 
         Again: cannot be, its commit is also its record.
         """
-        self._set(conn, task, is_let_go=True)
+        self._set(conn, task, is_given=False, is_let_go=True)
         return _reach(task).host is not None and not self._others(conn, task)
 
     def deny(self, task: Task) -> None:
@@ -196,7 +196,10 @@ class DetachShare(ShareFlow):
         """As before, where the host was not even asked; else in error."""
         before = params_of(task).mapping.status
         is_as_before = task.results.get("look_up") is None and before == ShareStatus.INACTIVE
-        self._set(conn, task, status=before if is_as_before else ShareStatus.ERROR)
+        if is_as_before:
+            self._set(conn, task, status=before)
+        else:
+            self._set(conn, task, status=ShareStatus.ERROR, is_given=False)
 
     def failed(self, conn: Connection, task: Task) -> None:
         """In error: the access of the host could not be taken away."""
@@ -216,7 +219,7 @@ def let_go_of_all(ground: Ground, conn: Connection, task: Task) -> None:
     if not instance.shares or instance.host is None:
         return
     kept = tuple(
-        msgspec.structs.replace(each, is_let_go=True, status=ShareStatus.DETACHING)
+        msgspec.structs.replace(each, is_given=False, is_let_go=True, status=ShareStatus.DETACHING)
         for each in instance.shares
     )
     instances.change(conn, task.instance_uuid, shares=kept)

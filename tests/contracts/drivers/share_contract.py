@@ -19,7 +19,8 @@ from tests.contracts.drivers.volume_contract import cancelled
 
 def with_shares(instance, *shares):
     """The instance as the conductor describes it once it has these shares."""
-    has = tuple(msgspec.structs.replace(s, status=ShareStatus.INACTIVE) for s in shares)
+    given = {"status": ShareStatus.INACTIVE, "is_given": True}
+    has = tuple(msgspec.structs.replace(each, **given) for each in shares)
     return msgspec.structs.replace(instance, shares=has)
 
 

@@ -211,6 +211,7 @@ def test_a_share_stays_with_a_guest_that_was_started_before_it_was_detached(worl
     assert world.get(off).power_state == PowerState.RUNNING
     assert shares(world, off) == [("mine", "mine", "inactive")]
     assert world.shares.allowed == ON_HOST
+    assert world.host.shares["host1", off] == {"mine"}
     [message] = world.scalars("SELECT reason FROM tasks WHERE flow = 'detach_share'")
     assert "vm_state active" in message
 

@@ -178,7 +178,7 @@ class TwoHosts:
         if method in ("build", "rebuild", "power_on", "reboot"):
             has.clear()
             has |= {each["share_id"] for each in arguments["instance"].get("shares", ())
-                    if each.get("status") == "inactive"}  # fmt: skip
+                    if each.get("is_given")}  # fmt: skip
         elif method == "destroy":
             has.clear()
         elif method == "attach_share":

@@ -4,6 +4,7 @@
 import json
 from datetime import date
 
+import msgspec
 import pytest
 
 from common.guest_metadata import ec2_tree, openstack_tree
@@ -12,6 +13,7 @@ from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.guest_metadata import GuestMetadata
 from common.objects.keypair import Keypair
 from common.objects.network import FixedIp, VirtualInterface
+from common.objects.share_mapping import ShareMapping, ShareStatus
 from tests.contracts.drivers.instances import make_instance, make_vif
 from tests.contracts.drivers.volumes import make_mapping
 
@@ -169,4 +171,21 @@ def test_tagged_devices_are_told_with_what_a_guest_knows_them_by():
         {"type": "disk", "bus": "scsi", "address": "0:0:0:2", "serial": disks[1].volume_id,
          "path": "/dev/sdc", "tags": ["log"]},
         {"type": "disk", "bus": "pci", "address": "none", "tags": ["scratch"]},
+    ]  # fmt: skip
+
+
+def test_shares_that_the_guest_has_are_told_from_the_version_on_that_knows_them():
+    share = ShareMapping(
+        uuid="m", share_id="s", tag="data", export_location="nas:/s", status=ShareStatus.INACTIVE,
+        is_given=True,
+    )  # fmt: skip
+    others = tuple(
+        msgspec.structs.replace(share, share_id=status, status=status, is_given=False)
+        for status in ("attaching", "detaching", "error")
+    )
+
+    assert meta_data("2020-10-14", shares=(share,))["devices"] == []
+    assert meta_data("2025-04-04", shares=(*others, share))["devices"] == [
+        {"type": "share", "bus": "pci", "address": "none", "share_id": "s", "tag": "data",
+         "tags": ["data"]},
     ]  # fmt: skip
