@@ -155,7 +155,7 @@ class Brick:
         """Unmount an NFS share. Again: it is not mounted. Raises: one of FAILURES."""
         client = RemoteFsClient("nfs", "", nfs_mount_point_base=str(self._settings.mount_path))
         folder = client.get_mount_point(export)
-        if folder in _mount_points():
+        if folder in mount_points():
             rootwrap.execute("umount", folder, run_as_root=True)
         Path(folder).rmdir()
 
@@ -191,5 +191,6 @@ def in_words(failed: BaseException) -> str:
     return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}…"
 
 
-def _mount_points() -> set[str]:
+def mount_points() -> set[str]:
+    """Where something is mounted on this host."""
     return {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}

@@ -9,7 +9,13 @@ import pytest
 from common.errors import ImageUnacceptable
 from services.compute.virt.libvirt.domain_xml.domain import NAMESPACE, domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
-from services.compute.virt.libvirt.domain_xml.spec import Backing, DiskSpec, DomainSpec, Platform
+from services.compute.virt.libvirt.domain_xml.spec import (
+    Backing,
+    DiskSpec,
+    DomainSpec,
+    Platform,
+    SharedFolder,
+)
 from tests.contracts.drivers.instances import IMAGE, TINY, make_instance, make_vif
 
 
@@ -193,3 +199,18 @@ def test_the_firmwares_variables_are_kept_with_the_instance():
 
     assert define(properties=uefi, nvram="/i/nvram.fd").findtext("os/nvram") == "/i/nvram.fd"
     assert define(nvram="/i/nvram.fd").find("os/nvram") is None
+
+
+def test_a_folder_is_shown_by_its_tag_to_a_guest_whose_memory_others_may_see():
+    shared = SharedFolder("/state/shares/u/1", "data", "/usr/lib/qemu/virtiofsd")
+    domain = define(make_guest(extra_specs={"hw:mem_page_size": "large"}), folders=(shared,))
+
+    folder = domain.find("devices/filesystem")
+    assert folder.find("driver").attrib == {"type": "virtiofs"}
+    assert folder.find("binary").attrib == {"path": "/usr/lib/qemu/virtiofsd"}
+    assert folder.find("source").attrib == {"dir": "/state/shares/u/1"}
+    assert folder.find("target").attrib == {"dir": "data"}
+    backing = [each.tag for each in domain.find("memoryBacking")]
+    assert backing == ["hugepages", "source", "access"]
+    assert domain.find("memoryBacking/access").attrib == {"mode": "shared"}
+    assert define().find("memoryBacking") is None

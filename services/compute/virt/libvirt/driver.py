@@ -18,6 +18,7 @@ from common.objects.instance import Instance
 from common.objects.live_target import LiveTarget
 from common.objects.migration import MigrationProgress
 from common.objects.network import VirtualInterface
+from common.objects.share_mapping import HOST_TRAIT, ShareMapping
 from common.space import full_disk_is_said
 from common.states import PowerState, VmState
 from services.compute import vifs
@@ -46,6 +47,7 @@ from services.compute.virt.libvirt.departures import Departures
 from services.compute.virt.libvirt.domain_xml.spec import Platform
 from services.compute.virt.libvirt.events import PowerEvents, is_ours
 from services.compute.virt.libvirt.guest_disks import rescue_drive
+from services.compute.virt.libvirt.guest_shares import GuestShares
 from services.compute.virt.libvirt.guest_volumes import GuestVolumes
 from services.compute.virt.libvirt.guests import Guests
 from services.compute.virt.libvirt.inventory import take_inventory
@@ -81,6 +83,7 @@ class LibvirtDriver(Driver):
         self._arrivals = Arrivals(self._guests, self._offers, peers)
         self._departures = Departures(self._guests, self._offers, peers)
         self._guest_volumes = GuestVolumes(self._guests)
+        self._guest_shares = GuestShares(self._guests)
         self._swap = VolumeSwap(self._guests, self._guest_volumes)
         self._volume_snapshots = VolumeSnapshots(self._guests, self._guest_volumes)
 
@@ -125,7 +128,11 @@ class LibvirtDriver(Driver):
             found = take_inventory(
                 self._connection.get(), self._guests.platform.virt_type, self._settings.instances
             )
-        return dataclasses.replace(found, connector=self._guests.volumes.host_properties())
+        return dataclasses.replace(
+            found,
+            connector=self._guests.volumes.host_properties(),
+            traits=(HOST_TRAIT,) if self._guest_shares.is_possible else (),
+        )
 
     def build(
         self,
@@ -152,6 +159,7 @@ class LibvirtDriver(Driver):
                 power.cut(domain)
                 self._guests.undefine(domain)
         self._guests.volumes.disconnect_all(instance.uuid)
+        self._guests.shares.unmount_all(instance.uuid)
         self._offers.withdraw(instance.uuid)
         self._guests.remove_files(instance)
         self._guests.serial_ports.give_back(instance.uuid)
@@ -351,6 +359,22 @@ class LibvirtDriver(Driver):
     ) -> PowerState:
         self._guest_volumes.detach(instance, disk, checkpoint)
         return self.power_state(instance.uuid)
+
+    def attach_share(
+        self,
+        instance: Instance,
+        share: ShareMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        return self._guest_shares.attach(instance, share, checkpoint)
+
+    def detach_share(
+        self,
+        instance: Instance,
+        share: ShareMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        return self._guest_shares.detach(instance, share)
 
     def swap_volume(
         self,

@@ -29,7 +29,8 @@ from common.objects.network import VirtualInterface
 from common.states import PowerState
 from services.compute import block_devices, config_drive, vifs
 from services.compute.images import CachedImage, ImageCache
-from services.compute.virt.driver import Checkpoint
+from services.compute.shares import Shares, find_virtiofsd
+from services.compute.virt.driver import Checkpoint, lacks
 from services.compute.virt.libvirt import disks, power
 from services.compute.virt.libvirt.connection import Connection, libvirt_speaks
 from services.compute.virt.libvirt.consoles import SerialPorts
@@ -38,7 +39,13 @@ from services.compute.virt.libvirt.disks import InstanceFolder, Owner
 from services.compute.virt.libvirt.domain_xml import devices
 from services.compute.virt.libvirt.domain_xml.domain import domain_xml
 from services.compute.virt.libvirt.domain_xml.hardware import choose_hardware
-from services.compute.virt.libvirt.domain_xml.spec import EMULATOR, Backing, DomainSpec, Hardware
+from services.compute.virt.libvirt.domain_xml.spec import (
+    EMULATOR,
+    Backing,
+    DomainSpec,
+    Hardware,
+    SharedFolder,
+)
 from services.compute.virt.libvirt.events import is_ours
 from services.compute.virt.libvirt.freeze import Freezer
 from services.compute.virt.libvirt.guest_disks import compose
@@ -66,6 +73,8 @@ class Guests:
         self.settings = settings
         self.images = images
         self.volumes = volumes
+        self.shares = Shares(settings.state_folder / "shares", settings.share_mount_options)
+        self.virtiofsd = find_virtiofsd()
         self.connection = connection
         self.platform = settings.platform
         self.serial_ports = SerialPorts(*settings.serial_ports)
@@ -239,14 +248,27 @@ class Guests:
             for disk in block_devices.volumes(instance)
         }
 
-    def define(self, instance: Instance, hardware: Hardware) -> Any:
-        """Define the guest, with the files that are there and its volumes, which are connected;
-        its domain. Again: anew.
+    def mount_shares(self, instance: Instance) -> tuple[SharedFolder, ...]:
+        """Have the shares mounted that its guest shall have; where they are. Again: the same.
 
-        Raises: VolumeUnreachable.
+        Raises: HypervisorError, NotSupported.
+        """
+        found = instance.attached_shares
+        if found and self.virtiofsd is None:
+            raise lacks("give shares to guests")
+        return tuple(
+            SharedFolder(str(self.shares.mount(instance.uuid, each)), each.tag, str(self.virtiofsd))
+            for each in found
+        )
+
+    def define(self, instance: Instance, hardware: Hardware) -> Any:
+        """Define the guest, with the files that are there, its volumes, which are connected, and
+        its shares, which are mounted; its domain. Again: anew.
+
+        Raises: VolumeUnreachable, HypervisorError.
         """
         folder = self.folder(instance.uuid)
-        sources = self.connect_volumes(instance)
+        sources, folders = self.connect_volumes(instance), self.mount_shares(instance)
         # Two guests defined at once must not be given the same host CPUs.
         with self._pinning, libvirt_speaks(instance.uuid, self.settings.host):
             spec = DomainSpec(
@@ -265,6 +287,7 @@ class Guests:
                 serial_port=self.serial_port(instance.uuid),
                 config_drive_format=self.settings.config_drive_format,
                 nvram=str(folder.nvram),
+                folders=folders,
             )
             domain = self.connection.get().defineXML(domain_xml(spec))
             power.forget_memory(domain)

@@ -58,4 +58,5 @@ class Settings:
         default_factory=lambda: dict.fromkeys(KINDS, "127.0.0.1")
     )
     migration: MigrationSettings = dataclasses.field(default_factory=MigrationSettings)
+    share_mount_options: str = ""
     tree: TreeSettings = dataclasses.field(default_factory=TreeSettings)

@@ -75,6 +75,7 @@ def make_driver(conf: cfg.ConfigOpts) -> LibvirtDriver:
             auto_converge=options.migration_auto_converge,
             post_copy=options.migration_post_copy,
         ),
+        share_mount_options=conf.volume.nfs_mount_options,
         tree=tree_settings(conf),
         serial_ports=parse_range(serial.port_range),
         consoles_at={

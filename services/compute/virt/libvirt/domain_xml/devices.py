@@ -10,6 +10,7 @@ from services.compute.virt.libvirt.domain_xml.spec import (
     Hardware,
     Limits,
     Rng,
+    SharedFolder,
 )
 
 _BALLOON_STATS_S = "10"
@@ -21,6 +22,7 @@ def devices(spec: DomainSpec) -> ET.Element:
     root.extend(disk.disks(spec))
     hardware = spec.hardware
     _controllers(root, spec)
+    root.extend(folder(each) for each in spec.folders)
     for vif in spec.vifs:
         root.append(interface(vif, hardware))
     _serial(root, spec)
@@ -44,6 +46,16 @@ def devices(spec: DomainSpec) -> ET.Element:
     if hardware.iommu:
         _iommu(root, hardware.iommu)
     return root
+
+
+def folder(shared: SharedFolder) -> ET.Element:
+    """A folder of the host, which the guest mounts as virtiofs."""
+    element = ET.Element("filesystem", type="mount", accessmode="passthrough")
+    ET.SubElement(element, "driver", type="virtiofs")
+    ET.SubElement(element, "binary", path=shared.program)
+    ET.SubElement(element, "source", dir=shared.path)
+    ET.SubElement(element, "target", dir=shared.tag)
+    return element
 
 
 def scsi_controller(hardware: Hardware) -> ET.Element:

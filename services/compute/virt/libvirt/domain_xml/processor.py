@@ -20,7 +20,7 @@ def add_sizes(domain: ET.Element, spec: DomainSpec) -> None:
     """How much memory, how many CPUs, and what the host holds back of them."""
     flavor, hardware = spec.instance.flavor, spec.hardware
     ET.SubElement(domain, "memory", unit="MiB").text = str(flavor.memory_mib)
-    _memory_backing(domain, hardware.memory)
+    _memory_backing(domain, hardware.memory, is_shared=bool(spec.folders))
     ET.SubElement(domain, "vcpu").text = str(flavor.vcpus)
     _tuning(domain, spec.platform, hardware.limits, hardware.processor)
 
@@ -64,8 +64,9 @@ def add_cpu(domain: ET.Element, platform: Platform, processor: ProcessorSpec) ->
             )  # fmt: skip
 
 
-def _memory_backing(domain: ET.Element, memory: Memory) -> None:
-    if memory.page_kib is None and not memory.locked:
+def _memory_backing(domain: ET.Element, memory: Memory, *, is_shared: bool) -> None:
+    """`is_shared`: other programs of the host see the guest's memory, those that serve folders."""
+    if memory.page_kib is None and not memory.locked and not is_shared:
         return
     backing = ET.SubElement(domain, "memoryBacking")
     if memory.page_kib is not None:
@@ -73,6 +74,9 @@ def _memory_backing(domain: ET.Element, memory: Memory) -> None:
         ET.SubElement(pages, "page", size=str(memory.page_kib), unit="KiB")
     if memory.locked:
         ET.SubElement(backing, "locked")
+    if is_shared:
+        ET.SubElement(backing, "source", type="memfd")
+        ET.SubElement(backing, "access", mode="shared")
 
 
 def _tuning(

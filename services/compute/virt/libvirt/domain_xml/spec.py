@@ -80,6 +80,15 @@ class DiskSpec:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder of the host that the guest mounts by its `tag`, shown to it by `program`."""
+
+    path: str
+    tag: str
+    program: str
+
+
+@dataclass(frozen=True)
 class Firmware:
     """What starts the guest. `secure_boot` and `stateless` are for `uefi` only."""
 
@@ -199,3 +208,4 @@ class DomainSpec:
     serial_port: int | None = None
     config_drive_format: str = "iso9660"
     nvram: str | None = None
+    folders: tuple[SharedFolder, ...] = ()

@@ -66,6 +66,7 @@ class ContainerGuests(Guests):
         super().__init__(settings, images, volumes, connection)
         self._short_paths = short_paths
         self._turn = threading.Lock()
+        self.virtiofsd = None  # which is for machines
 
     # --- making ---
 
