@@ -105,6 +105,11 @@ class Configuration:
                 "novncproxy_port": ports["console-vnc"],
                 "novncproxy_base_url": f"http://127.0.0.1:{ports['console-vnc']}/vnc_lite.html",
             },
+            "spice": {
+                "enabled": True,
+                "html5proxy_port": ports["console-spice"],
+                "html5proxy_base_url": f"http://127.0.0.1:{ports['console-spice']}/spice_auto.html",
+            },
             "serial_console": {
                 "enabled": True,
                 "serialproxy_port": ports["console-serial"],

@@ -24,7 +24,7 @@ LIBVIRT = (
     # guests with UEFI and with a TPM
     "ovmf", "swtpm", "swtpm-tools",
     # their screens in browsers
-    "novnc",
+    "novnc", "spice-html5",
     # the Python binding is compiled
     "libvirt-dev", "python3-dev", "gcc", "pkg-config",
     # the guest image

@@ -22,6 +22,7 @@ DEFAULT_PORTS = {
     "console": 8786,
     "compute-lxc": 8787,
     "console-vnc": 6080,
+    "console-spice": 6082,
     "console-serial": 6083,
     "postgresql": 5442,
     "rabbitmq": 5682,

@@ -31,7 +31,7 @@ ASKED = ("companion", "conductor")
 # Ports of programs that have more than one.
 _SEVERAL_PORTS = {
     "rabbitmq-dist": "rabbitmq", "metadata-health": "metadata",
-    "console-vnc": "console", "console-serial": "console",
+    "console-vnc": "console", "console-spice": "console", "console-serial": "console",
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _install(paths: Paths, chosen: Settings, progress: Progress) -> None:
 
 def _check_ports(cloud: Cloud) -> None:
     used = set(cloud.daemons.names()) | {"postgresql", "rabbitmq", "rabbitmq-dist"}
-    used |= {"console-vnc", "console-serial"}
+    used |= {"console-vnc", "console-spice", "console-serial"}
     if cloud.settings.has_guests:
         used |= {"metadata-health"}
         used -= {"metadata"} if cloud.settings.namespace else set()

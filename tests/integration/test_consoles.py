@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import openstack
@@ -17,6 +17,7 @@ import pytest
 import requests
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -29,10 +30,13 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="deploy/up needs root"),
 ]
+needs_browser = pytest.mark.skipif(
+    not browser.is_there(), reason="chromium and its driver are not installed"
+)
 _BIN = Path(sys.executable).parent
-# The pixels of noVNC's canvas, summed up: how many are lit, and a number that any change changes.
+# A page's canvas, summed up: how many pixels are lit, and a number that any change changes.
 _LOOK = """
-    const canvas = document.querySelector('#screen canvas');
+    const canvas = document.querySelector(arguments[0]);
     if (!canvas || !canvas.width) return null;
     const pixels = new Uint32Array(
         canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
@@ -61,7 +65,7 @@ def server(user: openstack.connection.Connection) -> str:
     made = user.create_server(
         "guest", flavor="m1.nano", image="guest", network="private", wait=True, timeout=60
     )
-    wait_for_console(user, made.id, "GUEST ready")
+    wait_for_console(user, made.id, "login: ")  # on its screen, too
     return str(made.id)
 
 
@@ -98,36 +102,76 @@ def until_says(client: ClientConnection, text: bytes, *, within_s: float = 30) -
     return said
 
 
-@pytest.mark.skipif(not browser.is_there(), reason="chromium and its driver are not installed")
+class Screen:
+    """What a page in a browser shows of the guest's screen, on its canvas."""
+
+    def __init__(self, page: WebDriver, canvas: str) -> None:
+        self._page, self._canvas = page, canvas
+
+    def look(self) -> dict[str, int]:
+        """How its pixels are; no number of them while the page has no canvas."""
+        found = self._page.execute_script(_LOOK, self._canvas)
+        return cast("dict[str, int]", found or {"lit": 0, "sum": 0, "of": 0})
+
+    def png(self) -> bytes:
+        return self._page.find_element(By.CSS_SELECTOR, self._canvas).screenshot_as_png
+
+    def type(self, text: str) -> None:
+        canvas = self._page.find_element(By.CSS_SELECTOR, self._canvas)
+        ActionChains(self._page).click(canvas).send_keys(text).perform()
+
+
+def sees_and_types(screen: Screen, folder: Path) -> None:
+    """There is text on the screen, and what is typed there changes it."""
+    wait_until(lambda: screen.look()["lit"] > 1000, "there is text on the screen", timeout_s=60)
+    before, first = screen.look(), screen.png()
+
+    screen.type("root\n")
+    wait_until(
+        lambda: abs(screen.look()["lit"] - before["lit"]) > 100,  # more than a cursor that blinks
+        "what was typed, and what the guest says to it, are on the screen", timeout_s=60,
+    )  # fmt: skip
+    after, second = screen.look(), screen.png()
+    (folder / "before.png").write_bytes(first)
+    (folder / "after.png").write_bytes(second)
+
+    assert 0 < before["lit"] < before["of"]
+    assert before["sum"] != after["sum"]
+    assert first != second
+
+
+def qemu_has_spice() -> bool:
+    asked = subprocess.run(
+        ["qemu-system-x86_64", "-spice", "help"], capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    return "spice options" in asked.stdout + asked.stderr
+
+
+@needs_browser
 def test_a_browser_shows_the_guests_screen_and_types_at_its_login_prompt(
     url: Any, tmp_path: Path
 ) -> None:
     with browser.browser() as page:
         page.get(url("--novnc"))
-        wait_until(lambda: page.execute_script(_LOOK) is not None, "the screen is there",
-                   timeout_s=60)  # fmt: skip
-        assert page.title == "noVNC"
         wait_until(lambda: "Connected to" in page.find_element(By.ID, "status").text,
-                   "the page says that it is connected")  # fmt: skip
-        wait_until(lambda: page.execute_script(_LOOK)["lit"] > 1000, "there is text on the screen",
-                   timeout_s=60)  # fmt: skip
-        before = page.execute_script(_LOOK)
-        screen = page.find_element(By.CSS_SELECTOR, "#screen canvas")
-        first = screen.screenshot_as_png
+                   "the page says that it is connected", timeout_s=60)  # fmt: skip
+        assert page.title == "noVNC"
 
-        ActionChains(page).click(screen).send_keys("root\n").perform()
-        wait_until(
-            lambda: page.execute_script(_LOOK)["lit"] > before["lit"] + 100,
-            "what was typed, and the prompt for a password, are on the screen",
-            timeout_s=60,
-        )
-        after, second = page.execute_script(_LOOK), screen.screenshot_as_png
-        (tmp_path / "before.png").write_bytes(first)
-        (tmp_path / "after.png").write_bytes(second)
+        sees_and_types(Screen(page, "#screen canvas"), tmp_path)
 
-    assert 0 < before["lit"] < before["of"]
-    assert before["sum"] != after["sum"]
-    assert first != second
+
+@needs_browser
+def test_a_browser_shows_the_guests_screen_by_spice_and_types(
+    server: str, url: Any, tmp_path: Path
+) -> None:
+    if not qemu_has_spice():  # only once deploy/up has installed it
+        pytest.skip("QEMU has no SPICE: qemu-system-modules-spice is not installed")
+    with browser.browser() as page:
+        page.get(url("--spice"))
+        assert page.title == "Spice Javascript client"
+
+        sees_and_types(Screen(page, "#spice-screen canvas"), tmp_path)
 
 
 def test_the_serial_console_shows_a_login_prompt_and_echoes(url: Any) -> None:
@@ -174,8 +218,9 @@ def test_the_command_line_opens_the_serial_console(
         os.close(terminal)
 
 
-def test_a_wrong_token_is_explained_in_the_browser(url: Any) -> None:
-    good = url("--novnc")
+@pytest.mark.parametrize("kind", ["--novnc", "--spice"])
+def test_a_wrong_token_is_explained_in_the_browser(url: Any, kind: str) -> None:
+    good = url(kind)
     bad = good[:-1] + ("x" if good[-1] != "x" else "y")
 
     answer = requests.get(bad, headers={"Accept": "text/html"}, timeout=30)
