@@ -179,11 +179,16 @@ def test_what_it_has_not_is_said_and_it_goes_on(server, action, body, what):
 
     wait_until(lambda: len(server.messages()) > before, "it is refused", timeout_s=SOON_S)
     server.until("ACTIVE")
-    shown = server._api("GET", f"/servers/{server.uuid}/os-instance-actions")  # noqa: SLF001
-    request = shown["instanceActions"][0]["request_id"]
-    path = f"/servers/{server.uuid}/os-instance-actions/{request}"
+    assert FAULT.format(what) in last_words(server)
+
+
+def last_words(server):
+    """What the steps of its last action had to say."""
+    actions = f"/servers/{server.uuid}/os-instance-actions"
+    last = server._api("GET", actions)["instanceActions"][0]  # noqa: SLF001
+    path = f"{actions}/{last['request_id']}"
     events = server._api("GET", path)["instanceAction"]["events"]  # noqa: SLF001
-    assert FAULT.format(what) in " ".join(str(event.get("details")) for event in events)
+    return " ".join(str(event.get("details")) for event in events)
 
 
 @pytest.mark.parametrize("kind", ["vnc", "spice", "serial"])
@@ -195,6 +200,31 @@ def test_a_console_is_refused(api, server, kind):
     answer = api("POST", f"/servers/{server.uuid}/remote-consoles", body, expect=(400, 501))
 
     assert "message" in next(iter(answer.values()))
+
+
+@pytest.fixture
+def another_host(cloud, api, compute, hosts):
+    """A second host of containers, for as long as the test."""
+    made = ContainerHost(cloud, "others", hosts[1])
+    made.start()
+    try:
+        made.until_up(api)
+        yield made
+    finally:
+        made.kill()
+
+
+def test_it_does_not_move_while_it_runs(api, server, another_host):
+    before = len(server.messages())
+    server.act("os-migrateLive", host=another_host.name, block_migration="auto")
+
+    wait_until(lambda: len(server.messages()) > before, "it is refused", timeout_s=SOON_S)
+    server.until("ACTIVE", "containers")
+    assert FAULT.format("move running guests") in last_words(server)
+    path = f"/os-migrations?instance_uuid={server.uuid}&migration_type=live-migration"
+    [tried] = api("GET", path)["migrations"]
+    assert (tried["status"], tried["dest_compute"]) == ("error", another_host.name)
+    assert another_host.left(server.uuid) == []
 
 
 def test_nothing_of_it_is_left(api, server, compute):
