@@ -47,16 +47,17 @@ class AtOnceWorker(ThreadWorker):  # type: ignore[misc]
 
     def accept(self, listener: Any) -> None:
         """Take all that wait: guests that boot together come together."""
-        if self._at_once is None:
-            super().accept(listener)
-            return
         for _ in range(min(_MOST_ACCEPTED, self.worker_connections - self.nr_conns)):
             try:
                 client, address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             self.nr_conns += 1
-            self._look_at(_Conn(self._see_off, self.cfg, client, address, listener.getsockname()))
+            conn = _Conn(self._see_off, self.cfg, client, address, listener.getsockname())
+            if self._at_once is None:
+                self.enqueue_req(conn)
+            else:
+                self._look_at(conn)
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """A kept connection has something to say."""

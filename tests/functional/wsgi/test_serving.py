@@ -2,10 +2,11 @@
 """How applications are served: by a process of its own, one or several workers."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,18 @@ def test_clients_that_never_stop_asking_leave_threads_for_others():
                 thread.join()
 
     assert answers == [200] * 20
+
+
+def test_clients_that_want_the_connection_closed_and_stay_are_not_waited_for():
+    with served() as (url, _), ExitStack() as connections:
+        address = ("127.0.0.1", int(url.rpartition(":")[2].strip("/")))
+        clients = [
+            connections.enter_context(socket.create_connection(address, timeout=20))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        # Two seconds for each of them would be too long for who comes last.
+        assert requests.get(url, timeout=20).ok
+        for client in clients:
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
