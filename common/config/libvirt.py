@@ -125,6 +125,14 @@ OPTS = [
         max=150,
         help="Seconds a running guest gets to let go of a device that is detached.",
     ),
+    cfg.IntOpt(
+        "agent_timeout_s",
+        default=30,
+        min=1,
+        max=45,
+        help="Seconds a guest's agent gets to answer. More where guests take long to write out "
+        "what they hold back when their file systems are frozen for a snapshot.",
+    ),
     cfg.StrOpt(
         "migration_uri",
         default="qemu+tls://{host}/system",

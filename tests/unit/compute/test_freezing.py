@@ -11,6 +11,7 @@ from services.compute.virt.libvirt.freeze import Freezer
 from tests import factories
 
 GUEST = factories.make_instance()
+PATIENCE_S = 5
 FROZEN, FREE = 2, 0  # file systems that one more thaw lets go
 
 
@@ -32,28 +33,28 @@ def find(domain):
 
 
 def test_a_guest_that_a_dead_daemon_has_frozen_goes_on(domain, marks):
-    assert Freezer(marks).freeze(domain, GUEST)
+    assert Freezer(marks, PATIENCE_S).freeze(domain, GUEST)
 
-    Freezer(marks).thaw_left(find(domain))
+    Freezer(marks, PATIENCE_S).thaw_left(find(domain))
 
     assert domain.fsThaw() == FREE
     assert list(marks.iterdir()) == []
 
 
 def test_one_that_somebody_else_has_frozen_is_left_alone(domain, marks):
-    freezer = Freezer(marks)
+    freezer = Freezer(marks, PATIENCE_S)
     freezer.freeze(domain, GUEST)
     freezer.thaw(domain)
     domain.fsFreeze()
 
-    Freezer(marks).thaw_left(find(domain))
+    Freezer(marks, PATIENCE_S).thaw_left(find(domain))
 
     assert domain.fsThaw() == FROZEN
 
 
 def test_one_that_is_gone_is_forgotten(domain, marks):
-    Freezer(marks).freeze(domain, GUEST)
+    Freezer(marks, PATIENCE_S).freeze(domain, GUEST)
 
-    Freezer(marks).thaw_left(lambda uuid: None)
+    Freezer(marks, PATIENCE_S).thaw_left(lambda uuid: None)
 
     assert list(marks.iterdir()) == []

@@ -9,9 +9,6 @@ import libvirt
 
 from common.errors import NotSupported
 
-# One that says nothing for so long is taken for one that does not answer. File systems that are
-# stopped write out what they hold back before the agent says that they are.
-PATIENCE_S = 30
 _NONE_THERE = (
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
     libvirt.VIR_ERR_AGENT_UNSYNCED,
@@ -24,19 +21,23 @@ _MOST_WORDS = 200
 def ask(
     domain: Any,
     question: Callable[[], object],
+    patience_s: int,
     *,
     fine: Sequence[str] = (),
-    patience_s: int = PATIENCE_S,
 ) -> None:
     """Have the agent do what the call of libvirt `question` asks it for.
 
-    `fine`: words of refusals that mean that it is done. Raises: NotSupported, when there is no
-    agent, or none that answers, or not with an answer; libvirtError.
+    One that says nothing for `patience_s` is taken for one that does not answer. `fine`: words of
+    refusals that mean that it is done. Raises: NotSupported, when there is no agent, or none that
+    answers, or not with an answer; libvirtError.
     """
     with contextlib.suppress(libvirt.libvirtError):  # it is off
         domain.agentSetResponseTimeout(patience_s, 0)
     try:
         question()
+    except (SystemError, UnicodeError) as garbled:
+        # libvirt repeats what the guest has said, and its binding cannot read what is no UTF-8.
+        raise NotSupported("The guest's agent answers with garbage.") from garbled
     except libvirt.libvirtError as refused:
         said = str(refused)
         if any(words in said for words in fine):

@@ -427,7 +427,11 @@ class LibvirtDriver(Driver):
         )
         with libvirt_speaks(instance.uuid, self._settings.host):
             domain = self._guests.domain(instance.uuid)
-            agent.ask(domain, lambda: domain.setUserPassword(user, password, 0))
+            agent.ask(
+                domain,
+                lambda: domain.setUserPassword(user, password, 0),
+                self._settings.agent_timeout_s,
+            )
             return power.state_of(domain)
 
     # --- moves ---

@@ -25,10 +25,14 @@ _THAW_S = 5
 
 
 class Freezer:
-    """The guests of this host that write nothing for a moment, an empty file each in `marks`."""
+    """The guests of this host that write nothing for a moment, an empty file each in `marks`.
 
-    def __init__(self, marks: Path) -> None:
+    `patience_s` is for their agents.
+    """
+
+    def __init__(self, marks: Path, patience_s: int) -> None:
         self._marks = marks
+        self._patience_s = patience_s
 
     def freeze(self, domain: Any, instance: Instance) -> bool:
         """Stop all writing; whether the guest has done so. Again: it stays so.
@@ -50,11 +54,9 @@ class Freezer:
             return False
         return True
 
-    def thaw(self, domain: Any, *, patience_s: int = agent.PATIENCE_S) -> None:
+    def thaw(self, domain: Any) -> None:
         """Let it write again. Again: it does. Raises: NotSupported, libvirtError."""
-        if not power.is_off(domain):
-            agent.ask(domain, domain.fsThaw, fine=_FROZEN_ALREADY, patience_s=patience_s)
-        self._mark(domain.UUIDString()).unlink(missing_ok=True)
+        self._thaw(domain, self._patience_s)
 
     def thaw_left(self, find: Callable[[str], Any]) -> None:
         """Let those write again that a killed daemon has left frozen; `find` gives their domains.
@@ -81,15 +83,20 @@ class Freezer:
         mark.touch()
         asked_at = time.monotonic()
         try:
-            agent.ask(domain, domain.fsFreeze, fine=_FROZEN_ALREADY)
+            agent.ask(domain, domain.fsFreeze, self._patience_s, fine=_FROZEN_ALREADY)
         except NotSupported:
-            if time.monotonic() - asked_at < agent.PATIENCE_S:
+            if time.monotonic() - asked_at < self._patience_s:
                 mark.unlink(missing_ok=True)
                 raise
             # An agent that is merely slow would leave its guest frozen for ever.
             with contextlib.suppress(NotSupported):
-                self.thaw(domain, patience_s=_THAW_S)
+                self._thaw(domain, _THAW_S)
             raise
+
+    def _thaw(self, domain: Any, patience_s: int) -> None:
+        if not power.is_off(domain):
+            agent.ask(domain, domain.fsThaw, patience_s, fine=_FROZEN_ALREADY)
+        self._mark(domain.UUIDString()).unlink(missing_ok=True)
 
     def _mark(self, instance_uuid: str) -> Path:
         return self._marks / instance_uuid

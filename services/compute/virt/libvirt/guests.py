@@ -79,7 +79,7 @@ class Guests:
         self.platform = settings.platform
         self.serial_ports = SerialPorts(*settings.serial_ports)
         self.landings = Landings(settings.state_folder / "landings")
-        self.freezer = Freezer(settings.state_folder / "frozen")
+        self.freezer = Freezer(settings.state_folder / "frozen", settings.agent_timeout_s)
         self._pinning = threading.Lock()
 
     # --- finding ---

@@ -52,6 +52,7 @@ class Settings:
     soft_reboot_timeout_s: int = 120
     bridge_wait_s: int = 10
     unplug_timeout_s: int = 60
+    agent_timeout_s: int = 30
     image_keep_s: int = 86400
     serial_ports: tuple[int, int] = (10000, 20000)
     consoles_at: Mapping[ConsoleKind, str] = dataclasses.field(

@@ -64,6 +64,7 @@ def make_driver(conf: cfg.ConfigOpts) -> LibvirtDriver:
         soft_reboot_timeout_s=options.soft_reboot_timeout_s,
         bridge_wait_s=options.bridge_wait_s,
         unplug_timeout_s=options.unplug_timeout_s,
+        agent_timeout_s=options.agent_timeout_s,
         image_keep_s=compute.image_keep_s,
         migration=MigrationSettings(
             uri=options.migration_uri,
