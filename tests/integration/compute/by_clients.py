@@ -172,6 +172,13 @@ class Server:
         shown = self._api("GET", f"{path}/{request}")["instanceAction"]
         return [event["result"] for event in shown["events"]]
 
+    def last_words(self):
+        """What the steps of its last action had to say."""
+        path = f"/servers/{self.uuid}/os-instance-actions"
+        last = self._api("GET", path)["instanceActions"][0]
+        events = self._api("GET", f"{path}/{last['request_id']}")["instanceAction"]["events"]
+        return " ".join(str(event["details"]) for event in events if event["details"])
+
     def messages(self):
         """What went wrong, by action."""
         shown = self._api("GET", f"/servers/{self.uuid}/os-instance-actions")["instanceActions"]

@@ -179,16 +179,7 @@ def test_what_it_has_not_is_said_and_it_goes_on(server, action, body, what):
 
     wait_until(lambda: len(server.messages()) > before, "it is refused", timeout_s=SOON_S)
     server.until("ACTIVE")
-    assert FAULT.format(what) in last_words(server)
-
-
-def last_words(server):
-    """What the steps of its last action had to say."""
-    actions = f"/servers/{server.uuid}/os-instance-actions"
-    last = server._api("GET", actions)["instanceActions"][0]  # noqa: SLF001
-    path = f"{actions}/{last['request_id']}"
-    events = server._api("GET", path)["instanceAction"]["events"]  # noqa: SLF001
-    return " ".join(str(event.get("details")) for event in events)
+    assert FAULT.format(what) in server.last_words()
 
 
 @pytest.mark.parametrize("kind", ["vnc", "spice", "serial"])
@@ -220,7 +211,7 @@ def test_it_does_not_move_while_it_runs(api, server, another_host):
 
     wait_until(lambda: len(server.messages()) > before, "it is refused", timeout_s=SOON_S)
     server.until("ACTIVE", "containers")
-    assert FAULT.format("move running guests") in last_words(server)
+    assert FAULT.format("move running guests") in server.last_words()
     path = f"/os-migrations?instance_uuid={server.uuid}&migration_type=live-migration"
     [tried] = api("GET", path)["migrations"]
     assert (tried["status"], tried["dest_compute"]) == ("error", another_host.name)
