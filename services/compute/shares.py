@@ -5,6 +5,7 @@ Each guest has mounts of its own, in a folder of its own: what one lets go of ta
 another. What is mounted the kernel knows; nothing is written down.
 """
 
+import os
 from pathlib import Path
 
 from os_brick.privileged import rootwrap
@@ -17,10 +18,36 @@ from services.compute.brick import FAILURES, in_words, mount_points
 # Where distributions put what shows folders to guests.
 _VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", "/usr/lib/virtiofsd")
 
+_DAEMONS = ("libvirtd", "virtqemud")
+
 
 def find_virtiofsd() -> str | None:
     """The program that shows folders of this host to guests; None where it is not installed."""
     return next((path for path in _VIRTIOFSD if Path(path).is_file()), None)
+
+
+def are_seen_by_libvirt(proc: Path = Path("/proc")) -> bool:
+    """Whether what this process mounts is there for the libvirt daemons of this machine, too.
+
+    Else a guest would be shown an empty folder. It is where all of them are in this process's mount
+    namespace; that of one that cannot be looked at is another one.
+    """
+    daemons = [folder for folder in proc.glob("[0-9]*") if _comm(folder) in _DAEMONS]
+    return bool(daemons) and {_mounts_of(each) for each in daemons} == {_mounts_of(proc / "self")}
+
+
+def _comm(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""  # it has just ended
+
+
+def _mounts_of(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns" / "mnt")
+    except OSError:
+        return ""
 
 
 class Shares:

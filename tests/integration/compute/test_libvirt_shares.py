@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from common.errors import HypervisorError, NotSupported
-from common.objects.share_mapping import ShareMapping
+from common.objects.share_mapping import HOST_TRAIT, ShareMapping
 from services.compute.shares import Shares, find_virtiofsd
+from tests.contracts.drivers.instances import make_instance
 from tests.contracts.drivers.share_contract import ShareContract, with_shares
 
 pytestmark = [
@@ -23,6 +24,10 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems"),
     pytest.mark.skipif(find_virtiofsd() is None, reason="needs virtiofsd"),
 ]
+
+
+def a_share(**values):
+    return ShareMapping(uuid="m", share_id="s", tag="t", export_location="nas:/s", **values)
 
 
 def mounts_below(folder):
@@ -34,7 +39,7 @@ def mounts_below(folder):
 class TestLibvirtShares(ShareContract):
     @pytest.fixture
     def driver(self, make_driver, changes, libvirt_host):
-        driver = make_driver(share_mount_options="bind")
+        driver = make_driver(share_mount_options="bind", mounts_are_seen=True)
         driver.start(changes.append)
         yield driver
         assert mounts_below(libvirt_host.folder) == []
@@ -89,10 +94,17 @@ class TestLibvirtShares(ShareContract):
         driver.detach_share(off, share)
 
 
+def test_a_host_whose_libvirt_does_not_see_its_mounts_has_no_shares(make_driver):
+    driver = make_driver()  # the tests' libvirtd is in a mount namespace of its own
+    driver.start(lambda _: None)
+
+    assert HOST_TRAIT not in driver.inventory().traits
+    with pytest.raises(NotSupported):
+        driver.attach_share(make_instance(), a_share())
+
+
 def test_a_share_of_another_protocol_is_refused(tmp_path):
-    share = ShareMapping(
-        uuid="m", share_id="s", tag="t", export_location="mon:/s", protocol="CEPHFS"
-    )
+    share = a_share(protocol="CEPHFS")
 
     with pytest.raises(NotSupported, match="CEPHFS"):
         Shares(tmp_path).mount("instance", share)

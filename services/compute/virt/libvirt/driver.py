@@ -96,6 +96,7 @@ class LibvirtDriver(Driver):
             connection = self._connection.get()
             self._guests.platform = self._find_platform(connection)
             self._guests.serial_ports.learn(d for d in connection.listAllDomains() if is_ours(d))
+        self._guests.find_virtiofsd()
         self._guests.name_owner()
         self._arrivals.welcome_all()
         self._guests.freezer.thaw_left(self._guests.find)

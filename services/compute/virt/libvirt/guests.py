@@ -29,7 +29,7 @@ from common.objects.network import VirtualInterface
 from common.states import PowerState
 from services.compute import block_devices, config_drive, vifs
 from services.compute.images import CachedImage, ImageCache
-from services.compute.shares import Shares, find_virtiofsd
+from services.compute.shares import Shares, are_seen_by_libvirt, find_virtiofsd
 from services.compute.virt.driver import Checkpoint, lacks
 from services.compute.virt.libvirt import disks, power
 from services.compute.virt.libvirt.connection import Connection, libvirt_speaks
@@ -74,13 +74,19 @@ class Guests:
         self.images = images
         self.volumes = volumes
         self.shares = Shares(settings.state_folder / "shares", settings.share_mount_options)
-        self.virtiofsd = find_virtiofsd()
+        self.virtiofsd: str | None = None
         self.connection = connection
         self.platform = settings.platform
         self.serial_ports = SerialPorts(*settings.serial_ports)
         self.landings = Landings(settings.state_folder / "landings")
         self.freezer = Freezer(settings.state_folder / "frozen", settings.agent_timeout_s)
         self._pinning = threading.Lock()
+
+    def find_virtiofsd(self) -> None:
+        """See whether guests can have shares here, now that libvirt runs."""
+        is_seen = self.settings.mounts_are_seen
+        if are_seen_by_libvirt() if is_seen is None else is_seen:
+            self.virtiofsd = find_virtiofsd()
 
     # --- finding ---
 

@@ -66,7 +66,9 @@ class ContainerGuests(Guests):
         super().__init__(settings, images, volumes, connection)
         self._short_paths = short_paths
         self._turn = threading.Lock()
-        self.virtiofsd = None  # which is for machines
+
+    def find_virtiofsd(self) -> None:
+        """It is for machines."""
 
     # --- making ---
 
