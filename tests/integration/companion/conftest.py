@@ -54,7 +54,7 @@ def sh(*command, check=True, stdin=None):
     return done
 
 
-def until(condition, timeout_s=10):
+def until(condition, timeout_s=60):
     """Wait for a condition; its value."""
     deadline = time.monotonic() + timeout_s
     while True:
