@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import leftovers, ours
-from tests.sharing import ByServers, place
+from tests.sharing import ByServers, group, places
 
 _LINES = pytest.StashKey[list[str]]()
 _WORDS = pytest.StashKey[Path]()
@@ -40,7 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: place(item.nodeid))
+        order = places(item.nodeid for item in items)
+        items.sort(key=lambda item: order[group(item.nodeid)])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,12 +5,15 @@ Most tests wait for servers more than they compute, so that processes beyond the
 that share servers, or a machine's libvirt, stay in one process and in order.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-# What takes longest is begun first, so that no process has it left when the others are done.
-_FIRST = ("chaos", "integration", "conformance", "functional")
+# What takes minutes is begun first, so that no process has it left when the others are done.
+_LONG = ("chaos", "integration", "tests/integration/compute/test_real_volumes.py", "functional/api")
+# Emulated guests take all that the cores have, other tests wait: these kinds take turns.
+_SLOW_KINDS = ("chaos", "conformance", "functional", "integration")
 
 
 class ByServers(LoadScopeScheduling):  # type: ignore[misc]
@@ -43,7 +46,16 @@ def group(nodeid: str) -> str:
     return file
 
 
-def place(nodeid: str) -> int:
-    """Which tests go before which."""
-    kind = nodeid.split("/")[1]
-    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
+def places(nodeids: Iterable[str]) -> dict[str, float]:
+    """By group, which tests go before which: lower ones first."""
+    kinds: dict[str, list[str]] = {}
+    for nodeid in nodeids:
+        of_kind = kinds.setdefault(nodeid.split("/")[1], [])
+        if (its := group(nodeid)) not in of_kind:
+            of_kind.append(its)
+    found = {}
+    for kind, groups in kinds.items():
+        groups.sort(key=lambda its: its not in _LONG)
+        for number, its in enumerate(groups):
+            found[its] = number / len(groups) if kind in _SLOW_KINDS else 1.0
+    return found

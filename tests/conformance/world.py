@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from tests.functional.cloud import Cloud
+from tests.waiting import Looking
 
 NO_ID = "99999999-9999-4999-8999-999999999999"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2oUQ3Yg0zqKpj8mGQGkQ3yQ3bC6K0cJ0cS0m0mV0aB"
@@ -119,7 +120,7 @@ class World:
         return [self.until(server, status) for server in chosen]
 
     def _wait(self, name: str, status: str, count: int) -> list[str]:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         while True:
             found = self.must("GET", f"/servers?name=^{name}-&status={status}")["servers"]
             if len(found) == count:
@@ -128,7 +129,7 @@ class World:
                 raise NotMade(
                     f"{len(found)} of {count} servers became {status}: {self._seen(name)}"
                 )
-            time.sleep(0.05)
+            looking.pause()
 
     def _seen(self, name: str) -> list[str]:
         shown = self.must("GET", f"/servers/detail?name=^{name}-")["servers"]
@@ -139,25 +140,25 @@ class World:
 
     def until(self, server: str, status: str) -> str:
         """The server, once it is in `status` and nothing is under way. Raises: NotMade."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         while True:
             shown = self.must("GET", f"/servers/{server}")["server"]
             if shown["status"] == status and shown["OS-EXT-STS:task_state"] is None:
                 return server
             if time.monotonic() > deadline:
                 raise NotMade(f"{server} is {shown['status']}, not {status}: {shown.get('fault')}")
-            time.sleep(0.03)
+            looking.pause()
 
     def at_rest(self, server: str) -> dict[str, Any]:
         """The server once nothing is under way. Raises: NotMade."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         while True:
             shown: dict[str, Any] = self.must("GET", f"/servers/{server}")["server"]
             if shown["OS-EXT-STS:task_state"] is None:
                 return shown
             if time.monotonic() > deadline:
                 raise NotMade(f"{server} stays {shown['OS-EXT-STS:task_state']}")
-            time.sleep(0.03)
+            looking.pause()
 
     def boot(self, **more: Any) -> str:
         """A server of its own, ACTIVE."""
@@ -212,12 +213,12 @@ class World:
     def _force_down(self, host: str, *, is_down: bool) -> None:
         wanted = "down" if is_down else "up"
         self.must("PUT", f"/os-services/{self.service_of(host)}", {"forced_down": is_down})
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         path = f"/os-services?host={host}"
         while self.must("GET", path)["services"][0]["state"] != wanted:
             if time.monotonic() > deadline:
                 raise NotMade(f"{host} does not become {wanted}")
-            time.sleep(0.05)
+            looking.pause()
 
     def stranded(self) -> str:
         """A server whose host is down."""
@@ -326,11 +327,11 @@ class World:
         server, share = self.server("SHUTOFF"), self.share()
         path = f"/servers/{server}/shares"
         self.must("POST", path, {"share": {"share_id": share}})
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         while (found := self.must("GET", f"{path}/{share}")["share"])["status"] != "inactive":
             if found["status"] == "error" or time.monotonic() > deadline:
                 raise NotMade(f"the share is {found['status']}")
-            time.sleep(0.03)
+            looking.pause()
         return server, share
 
     @functools.cached_property
@@ -434,12 +435,12 @@ class World:
             server = self.server()
             body = {"host": None, "block_migration": "auto"}
             self.must("POST", f"/servers/{server}/action", {"os-migrateLive": body})
-            deadline = time.monotonic() + _PATIENCE_S
+            deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
             while time.monotonic() < deadline:
                 shown = self.must("GET", f"/servers/{server}/migrations")["migrations"]
                 if shown and shown[0]["status"] == "running":
                     return server, str(shown[0]["id"])
-                time.sleep(0.03)
+                looking.pause()
         finally:
             self.cloud.faults()
         raise NotMade("no live migration stays under way long enough to be seen")

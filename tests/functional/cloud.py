@@ -26,6 +26,7 @@ import pytest
 from tests import ours
 from tests.functional.rabbitmq import wait_until
 from tests.ports import free_ports
+from tests.waiting import Looking
 
 __all__ = ["cloud", "make_cloud"]
 
@@ -326,7 +327,7 @@ def wait_for_status(
     connection: openstack.connection.Connection, server: str, *wanted: str, timeout_s: float = 30
 ) -> Any:
     """The server once its status is one of `wanted`; fails when it is not in time."""
-    deadline = time.monotonic() + timeout_s
+    deadline, looking = time.monotonic() + timeout_s, Looking()
     while True:
         found = connection.compute.get_server(server)
         if found.status in wanted and found.task_state is None:
@@ -334,7 +335,7 @@ def wait_for_status(
         assert time.monotonic() < deadline, (
             f"{found.status} {found.task_state} {found.fault}, not {wanted}"
         )
-        time.sleep(0.05)
+        looking.pause()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import pytest
 
 from tests import ours
 from tests.ports import free_ports
+from tests.waiting import Looking
 
 __all__ = ["new_vhost", "rabbitmq", "transport_url"]
 
@@ -101,11 +102,11 @@ class RabbitMq:
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 30) -> None:
     """Return once `condition` holds; fails with `what` when it does not in time."""
-    deadline = time.monotonic() + timeout_s
+    deadline, looking = time.monotonic() + timeout_s, Looking()
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.02)
+        looking.pause()
 
 
 def _listens(port: int) -> bool:

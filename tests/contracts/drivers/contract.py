@@ -20,6 +20,7 @@ from common.errors import DomainNotFound, InstanceNotReady, NotSupported, Operat
 from common.objects.console import ConsoleKind
 from common.states import PowerState
 from tests.contracts.drivers.instances import IMAGE, make_instance, make_vif
+from tests.waiting import Looking
 
 
 class DriverContract:
@@ -318,7 +319,7 @@ class DriverContract:
 
 def wait_until(condition, within_s=10.0):
     """Return when `condition` holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
+    deadline, looking = time.monotonic() + within_s, Looking(0.01)
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
+        looking.pause()

@@ -9,6 +9,7 @@ import requests
 
 from tests.functional.cloud import Cloud
 from tests.functional.states.books import Disk
+from tests.waiting import Looking
 
 _AT_REST = frozenset(("available", "in-use", "reserved"))
 _PATIENCE_S = 30
@@ -119,11 +120,11 @@ class Storage:
         return {each["id"]: each for each in self._listed()}
 
     def _until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         while not holds():
             shown = [(each["id"], each["status"]) for each in self._listed()]
             assert time.monotonic() < deadline, f"not so: {what}. {shown}"
-            time.sleep(0.02)
+            looking.pause()
 
     def _listed(self) -> list[dict[str, Any]]:
         return list(self._ask("GET", "/volumes/detail").json()["volumes"])

@@ -25,6 +25,7 @@ from services.companion.network.plane import keeper
 from services.companion.settings import Bootstrap, PlaneSettings, Settings
 from tests import ours
 from tests.unit.companion.conftest import CHEAP, ENDPOINTS, PASSWORDS, Cloud, FakeClock
+from tests.waiting import Looking
 
 HOST = "plane-host"
 METADATA_PORT = 8775
@@ -56,12 +57,12 @@ def sh(*command, check=True, stdin=None):
 
 def until(condition, timeout_s=60):
     """Wait for a condition; its value."""
-    deadline = time.monotonic() + timeout_s
+    deadline, looking = time.monotonic() + timeout_s, Looking()
     while True:
         value = condition()
         if value or time.monotonic() > deadline:
             return value
-        time.sleep(0.02)
+        looking.pause()
 
 
 class Namespace:
