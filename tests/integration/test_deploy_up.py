@@ -35,7 +35,8 @@ def test_everything_is_healthy_and_says_where_it_is(deployed: Deployed) -> None:
     assert set(status["backends"]) == {"postgresql", "rabbitmq"}
     programs = [*status["daemons"].values(), *status["backends"].values()]
     assert all(program["healthy"] and program["pids"] for program in programs)
-    assert set(status["endpoints"]) == {"identity", "compute", "image", "network", "volume"}
+    services = {"identity", "compute", "image", "network", "volume", "share"}
+    assert set(status["endpoints"]) == services
     assert Path(status["clouds_yaml"]).is_file()
     assert Path(status["openrc"]).is_file()
     assert Path(status["log_dir"]).is_dir()

@@ -104,10 +104,9 @@ class ConsoleLogs:
         domain = connection.lookupByUUIDString(instance_uuid)
         domain_id = domain.ID()
         known = self._readers.get(instance_uuid)
-        if known is not None:
-            if (known.domain_id, known.connection) == (domain_id, connection):
-                return
-            self._end(known)
+        if known is not None and (known.domain_id, known.connection) == (domain_id, connection):
+            return
+        # The stream of an earlier run is not cut off: it has its last words, and ends by itself.
         if domain_id == -1:
             return
         stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
