@@ -76,7 +76,9 @@ def test_a_host_says_whose_servers_it_has(call, cloud, used):
     shown = call("GET", f"/os-hosts/{host}", version="2.42").json()["host"]
 
     by_project = {each["resource"]["project"]: each["resource"] for each in shown}
-    assert by_project["(total)"]["cpu"] >= by_project["(used_now)"]["cpu"] > 0
+    # Not that one is more than the other: a host may be overcommitted.
+    assert by_project["(total)"]["cpu"] > 0
+    assert by_project["(used_now)"]["cpu"] > 0
     assert by_project[project]["memory_mb"] <= by_project["(used_max)"]["memory_mb"]
     assert call("GET", "/os-hosts/nowhere", version="2.42").status_code == 404
     assert call("GET", f"/os-hosts/{host}", version="2.43").status_code == 404
