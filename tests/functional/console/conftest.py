@@ -71,7 +71,8 @@ class Guest:
     def hang_up(self) -> None:
         """Close every connection; new ones are taken."""
         for client in list(self.clients):
-            client.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it has hung up itself
+                client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Listen no longer."""

@@ -36,9 +36,9 @@ _HAD = frozenset(
 # The answer of a driver whose guests have nothing of the kind: no agent, no migration.
 _NOTHING = frozenset(("quiesce", "live_progress"))
 # Undo what was refused, which is nothing.
-_UNDO = frozenset(("unrescue", "detach_volume", "withdraw_live", "discard_live"))
+_UNDO = frozenset(("unrescue", "detach_volume", "detach_share", "withdraw_live", "discard_live"))
 _LACKED = frozenset(
-    ("suspend", "resume", "rescue", "attach_volume", "swap_volume",
+    ("suspend", "resume", "rescue", "attach_share", "attach_volume", "swap_volume",
      "extend_volume", "snapshot_volume", "merge_volume_snapshot", "unquiesce", "trigger_crash_dump",
      "change_password", "offer_live", "prepare_live", "migrate_live", "welcome", "complete_live",
      "console")

@@ -16,6 +16,7 @@ from common.objects.block_device import BlockDeviceMapping
 from common.objects.diagnostics import Diagnostics
 from common.objects.instance import Instance
 from common.objects.network import VirtualInterface
+from common.objects.share_mapping import ShareMapping
 from common.states import PowerState, VmState
 from services.compute.images import ImageCache
 from services.compute.virt.driver import Checkpoint, Driver, PowerSink, never_cancelled
@@ -126,6 +127,14 @@ class ContainerDriver(LibvirtDriver):
     ) -> PowerState:
         return self.power_state(instance.uuid)
 
+    def detach_share(
+        self,
+        instance: Instance,
+        share: ShareMapping,
+        checkpoint: Checkpoint = never_cancelled,
+    ) -> PowerState:
+        return self.power_state(instance.uuid)
+
     # --- what containers lack ---
 
     # Memory that is saved, and file systems that an agent freezes.
@@ -144,6 +153,8 @@ class ContainerDriver(LibvirtDriver):
     extend_volume = Driver.extend_volume
     snapshot_volume = Driver.snapshot_volume
     merge_volume_snapshot = Driver.merge_volume_snapshot
+    # A device by which a guest's kernel mounts what the host has mounted.
+    attach_share = Driver.attach_share
     # Processes that move to another kernel.
     offer_live = Driver.offer_live
     prepare_live = Driver.prepare_live
