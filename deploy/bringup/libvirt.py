@@ -2,6 +2,7 @@
 """libvirt: the system's own with systemd, else one of ours in a network namespace of its own."""
 
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deploy.bringup.program import Program, revision_of
 _INSIDE = Path(__file__).resolve().parents[1] / "libvirt" / "inside"
 _NAMESPACES = Path("/run/netns")
 _GUEST_PREFIX = "kilonova-"
+_ENDED_WITHIN_S = 20
 
 
 class Libvirt:
@@ -125,10 +127,15 @@ class Libvirt:
 
 
 def _remove_cgroup(group: Path) -> None:
-    for folder in sorted(group.rglob("*"), reverse=True):
-        if folder.is_dir():
-            folder.rmdir()
-    try:
-        group.rmdir()
-    except OSError as busy:
-        raise Failed(f"The cgroup {group} is still in use: {busy}") from busy
+    """Remove it with all below, when its last process has ended, which was told to just now."""
+    deadline = time.monotonic() + _ENDED_WITHIN_S
+    while group.exists():
+        try:
+            for folder in sorted(group.rglob("*"), reverse=True):
+                if folder.is_dir():
+                    folder.rmdir()
+            group.rmdir()
+        except OSError as busy:
+            if time.monotonic() > deadline:
+                raise Failed(f"The cgroup {group} is still in use: {busy}") from busy
+            time.sleep(0.05)
