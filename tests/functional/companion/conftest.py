@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 
+from common.clients.session import ServiceSession
+from common.config import service_user
 from tests.ports import free_ports
 
 PASSWORDS = {"admin": "admin-pw", "service": "service-pw", "demo": "demo-pw"}
@@ -114,3 +117,19 @@ def connect(served):
     yield connection
     for conn in made:
         conn.close()
+
+
+@pytest.fixture(scope="module")
+def session(served, tmp_path_factory):
+    """kilonova's own credentials there, as its clients take them."""
+    lines = [
+        "[service_user]", "auth_type = password", f"auth_url = {served.auth_url}",
+        "username = kilonova", f"password = {PASSWORDS['service']}", "project_name = service",
+        "user_domain_name = Default", "project_domain_name = Default", "interface = public",
+    ]  # fmt: skip
+    file = tmp_path_factory.mktemp("client") / "kilonova.conf"
+    file.write_text("\n".join(lines) + "\n")
+    conf = cfg.ConfigOpts()
+    conf.register_opts(service_user.OPTS, service_user.GROUP)
+    conf([], default_config_files=[str(file)])
+    return ServiceSession(conf)

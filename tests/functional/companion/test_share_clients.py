@@ -5,14 +5,10 @@ from pathlib import Path
 
 import openstack.exceptions
 import pytest
-from oslo_config import cfg
 
-from common.clients.session import ServiceSession
 from common.clients.share import ShareClient, UserShareClient
-from common.config import service_user
 from common.errors import InvalidShare, ShareNotFound
 from common.ids import new_uuid
-from tests.functional.companion.conftest import PASSWORDS
 from tests.functional.rabbitmq import wait_until
 
 pytestmark = pytest.mark.functional
@@ -32,21 +28,6 @@ def share(demo):
     assert made.status == "creating"
     wait_until(lambda: _status(demo, made.id) == "available", "the share is there")
     return made.id
-
-
-@pytest.fixture(scope="module")
-def session(served, tmp_path_factory):
-    lines = [
-        "[service_user]", "auth_type = password", f"auth_url = {served.auth_url}",
-        "username = kilonova", f"password = {PASSWORDS['service']}", "project_name = service",
-        "user_domain_name = Default", "project_domain_name = Default", "interface = public",
-    ]  # fmt: skip
-    file = tmp_path_factory.mktemp("client") / "kilonova.conf"
-    file.write_text("\n".join(lines) + "\n")
-    conf = cfg.ConfigOpts()
-    conf.register_opts(service_user.OPTS, service_user.GROUP)
-    conf([], default_config_files=[str(file)])
-    return ServiceSession(conf)
 
 
 @pytest.fixture

@@ -7,35 +7,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from oslo_config import cfg
 
-from common.clients.session import ServiceSession
 from common.clients.volume import UserVolumeClient, VolumeClient
-from common.config import service_user
 from common.errors import InvalidVolume, VolumeNotFound
 from common.ids import new_uuid
-from tests.functional.companion.conftest import PASSWORDS
 from tests.functional.rabbitmq import wait_until
 
 pytestmark = pytest.mark.functional
 
 HERE = {"host": "host1", "ip": "127.0.0.1", "initiator": "iqn.test:host1"}
 THERE = {"host": "host2", "ip": "127.0.0.2", "initiator": "iqn.test:host2"}
-
-
-@pytest.fixture(scope="module")
-def session(served, tmp_path_factory):
-    lines = [
-        "[service_user]", "auth_type = password", f"auth_url = {served.auth_url}",
-        "username = kilonova", f"password = {PASSWORDS['service']}", "project_name = service",
-        "user_domain_name = Default", "project_domain_name = Default", "interface = public",
-    ]  # fmt: skip
-    file = tmp_path_factory.mktemp("client") / "kilonova.conf"
-    file.write_text("\n".join(lines) + "\n")
-    conf = cfg.ConfigOpts()
-    conf.register_opts(service_user.OPTS, service_user.GROUP)
-    conf([], default_config_files=[str(file)])
-    return ServiceSession(conf)
 
 
 @pytest.fixture
