@@ -89,7 +89,8 @@ def left(before: dict[str, set[str]], after: dict[str, set[str]]) -> dict[str, s
 
 
 def _is_anothers(thing: str, ours: Iterable[str]) -> bool:
-    if thing.startswith("/run/netns/"):
+    # The folder itself is mounted, once, by the first who makes a network namespace.
+    if thing == "/run/netns" or thing.startswith("/run/netns/"):
         return True
     return tempfile.gettempdir() in thing and not any(folder in thing for folder in ours)
 

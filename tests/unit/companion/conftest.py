@@ -2,16 +2,19 @@
 """A companion without a server: the application, called by falcon's test client."""
 
 import json
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import falcon.testing
 import pytest
 
-from services.companion.app import Companion, make_companion
+from services.companion.app import STORE, Companion, make_companion
 from services.companion.identity.bootstrap import bootstrap
 from services.companion.identity.passwords import Hasher
 from services.companion.settings import Bootstrap, Passwords, Settings
+from services.companion.store.engine import Store
 
 CHEAP = 4
 PASSWORDS = Passwords(admin="admin-pw", service="service-pw", demo="demo-pw")
@@ -136,16 +139,47 @@ def project_scope(name):
     return {"project": {"name": name, "domain": {"id": "default"}}}
 
 
+@pytest.fixture(scope="session")
+def bootstrapped(tmp_path_factory):
+    """A store as `bootstrap` leaves it, to be copied: making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("companion") / STORE
+    store = Store(path)
+    bootstrap(store, Bootstrap(PASSWORDS, endpoints=ENDPOINTS), Hasher(CHEAP))
+    store.close()
+    return path
+
+
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(data_path=tmp_path / "companion", public_url="http://c.test",
+    return settings_in(tmp_path)
+
+
+def settings_in(folder):
+    return Settings(data_path=folder / "companion", public_url="http://c.test",
                     password_cost=CHEAP, max_image_bytes=1 << 20)  # fmt: skip
 
 
 @pytest.fixture
-def cloud(settings):
-    companion = make_companion(settings, clock := FakeClock())
-    bootstrap(companion.store, Bootstrap(PASSWORDS, endpoints=ENDPOINTS), Hasher(CHEAP))
-    made = Cloud(settings, clock, companion)
-    yield made
-    made.companion.stop()
+def cloud(settings, bootstrapped):
+    with running(settings, bootstrapped) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_cloud(tmp_path_factory, bootstrapped):
+    """A companion for all of a module's tests, which leave it as it is."""
+    with running(settings_in(tmp_path_factory.mktemp("module")), bootstrapped) as made:
+        yield made
+
+
+@contextmanager
+def running(settings, bootstrapped):
+    """A companion on a copy of the store `bootstrapped`, stopped at the end."""
+    settings.data_path.mkdir()
+    shutil.copy(bootstrapped, settings.data_path)
+    clock = FakeClock()
+    made = Cloud(settings, clock, make_companion(settings, clock))
+    try:
+        yield made
+    finally:
+        made.companion.stop()

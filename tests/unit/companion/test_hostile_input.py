@@ -27,6 +27,11 @@ BODIES = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def cloud(module_cloud):
+    return module_cloud
+
+
 @pytest.mark.parametrize(("path", "key"), POSTS)
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 def test_a_body_that_makes_no_sense_is_a_bad_request(cloud, path, key, body):
