@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests import leftovers, ours
+from tests.functional.postgres import *  # noqa: F403
+from tests.functional.rabbitmq import *  # noqa: F403
 from tests.sharing import ByServers, group, places
 
 _LINES = pytest.StashKey[list[str]]()

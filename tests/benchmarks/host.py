@@ -82,7 +82,7 @@ def _cloud() -> Iterator[Cloud]:
         with schema.begin() as conn:
             revisions.upgrade(conn)
         schema.close()
-        cloud = Cloud(database_url=url, transport_url=broker.vhost("bench"), options=_USUAL)
+        cloud = Cloud(database_url=url, transport_url=broker.vhost(), options=_USUAL)
         stack.callback(cloud.remove)
         cloud.start("companion", "conductor", "scheduler", "api")
         admin = cloud.connect("admin")

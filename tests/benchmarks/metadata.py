@@ -46,7 +46,7 @@ def main() -> None:
         broker.start()
         url = database.url(database.create())
         uuids = _fill(url, options.guests)
-        transport = broker.vhost("bench")
+        transport = broker.vhost()
         cloud = Cloud(database_url=url, transport_url=transport)
         try:
             cloud.start("companion", "conductor")

@@ -57,9 +57,7 @@ def main() -> None:
         with schema.begin() as conn:
             revisions.upgrade(conn)
         schema.close()
-        cloud = Cloud(
-            database_url=database.url(name), transport_url=broker.vhost("bench"), hosts=20
-        )
+        cloud = Cloud(database_url=database.url(name), transport_url=broker.vhost(), hosts=20)
         try:
             _measure(cloud, options.boots, options.servers, options.volumes)
         finally:

@@ -5,8 +5,6 @@ import pytest
 
 from tests.chaos.user import User
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ def test_boots_under_way_go_on_when_a_killed_database_is_back(user, postgres):
     servers = [user.boot() for _ in range(3)]
     wait_until(lambda: user.step(servers[-1]) == "boot:build", "they are being built")
 
-    postgres.kill()
-    wait_until(lambda: not user.cloud.healthy("conductor"), "the conductor says so")
-    postgres.start()
+    with postgres.away(killed=True):
+        wait_until(lambda: not user.cloud.healthy("conductor"), "the conductor says so")
     wait_until(lambda: user.cloud.healthy("conductor"), "the conductor is back")
     user.database.close()  # our own connections are dead as well
 
@@ -28,8 +27,8 @@ def test_boots_under_way_go_on_when_a_killed_broker_is_back(user, rabbitmq):
     servers = [user.boot() for _ in range(3)]
     wait_until(lambda: user.step(servers[-1]) == "boot:build", "they are being built")
 
-    rabbitmq.stop()
-    rabbitmq.start()
+    with rabbitmq.away():
+        pass
 
     assert {user.outcome(server, timeout_s=90) for server in servers} == {"active"}
     user.assert_nothing_left(timeout_s=40)

@@ -7,8 +7,6 @@ import pytest
 
 from tests.conformance.world import World
 from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 # A shelved server stays on its host, and a deleted one can be restored, until a test says else:
 # hosts have room for all that were.

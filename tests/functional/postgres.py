@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private PostgreSQL for tests: one cluster a run, one database a module.
+"""A private PostgreSQL for tests: one cluster a process of the run, one database a module.
 
-Import the fixtures into a conftest: `from tests.functional.postgres import *`. The cluster listens
-on a unix socket in its own folder only, so runs side by side never meet. It does not sync to disk:
-a killed server still loses nothing, a killed machine may.
+It is started for the first test that asks. The cluster listens on a unix socket in its own folder
+only, so runs side by side never meet. It does not sync to disk: a killed server still loses
+nothing, a killed machine may. Who stops it leaves it running for the tests that follow: `away`.
 """
 
 import itertools
@@ -63,11 +63,15 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
-        hurried = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        # With many databases, autovacuum is at work all the time unless it takes long naps.
+        hurried = (
+            "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+            " -c autovacuum_naptime=60s"
+        )
         options = (
             f"-c listen_addresses='' -c unix_socket_directories={self.folder}"
-            " -c max_connections=200 -c shared_buffers=64MB -c autovacuum_naptime=5s "
-            + ("" if self._durable else hurried)
+            " -c max_connections=200 -c shared_buffers=64MB "
+            + ("-c autovacuum_naptime=5s" if self._durable else hurried)
         )
         self._run(
             "pg_ctl", "-D", self._data, "-l", self._data / "log", "-w", "-o", options, "start"
@@ -84,6 +88,15 @@ class Postgres:
         deadline = time.monotonic() + 20
         while file.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    @contextmanager
+    def away(self, *, killed: bool = False) -> Iterator[None]:
+        """Stop the server, or kill it, for the time of the block."""
+        (self.kill if killed else self.stop)()
+        try:
+            yield
+        finally:
+            self.start()
 
     def url(self, name: str) -> str:
         """SQLAlchemy URL of database `name`."""
@@ -120,7 +133,7 @@ def _bindir() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A running cluster, gone with the test run."""
+    """A running cluster, gone with this process of the test run."""
     cluster = Postgres()
     cluster.start()
     try:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private RabbitMQ for tests: one node a run, one virtual host a module.
+"""A private RabbitMQ for tests: one node a process of the run, one virtual host a module.
 
-Import the fixtures into a conftest: `from tests.functional.rabbitmq import *`. Node, distribution
-and name service listen on loopback ports of their own, so runs side by side never meet.
+It is started for the first test that asks. Node, distribution and name service listen on loopback
+ports of their own, so runs side by side never meet. Who stops it leaves it running for the tests
+that follow: `away`.
 """
 
 import os
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,15 @@ from tests.waiting import Looking
 __all__ = ["new_vhost", "rabbitmq", "transport_url"]
 
 _SBIN = Path("/usr/lib/rabbitmq/bin")
+# Each call of rabbitmqctl starts an Erlang machine, which takes longer than what it asks for.
+_VHOSTS_AT_ONCE = 8
+_MAKE_VHOSTS = """
+    [begin
+        ok = rabbit_vhost:add(Name, <<"tests">>),
+        ok = rabbit_auth_backend_internal:set_permissions(
+            <<"guest">>, Name, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)
+    end || Name <- [%s]].
+"""
 
 
 class RabbitMq:
@@ -58,6 +69,7 @@ class RabbitMq:
             "ERL_EPMD_PORT": str(epmd),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._spare: list[str] = []
 
     def start(self) -> None:
         """Start the node and wait until it takes connections."""
@@ -77,11 +89,22 @@ class RabbitMq:
             self._process = None
         wait_until(lambda: not _listens(self.port), "RabbitMQ closed its port")
 
-    def vhost(self, name: str) -> str:
-        """Make a virtual host; its transport URL."""
-        self._ctl("add_vhost", name)
-        self._ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
-        return f"rabbit://guest:guest@127.0.0.1:{self.port}/{name}"
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """End the node for the time of the block."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def vhost(self) -> str:
+        """The transport URL of a virtual host that nobody has had."""
+        if not self._spare:
+            self._spare = [secrets.token_hex(4) for _ in range(_VHOSTS_AT_ONCE)]
+            names = ", ".join(f'<<"{name}">>' for name in self._spare)
+            self._ctl("eval", _MAKE_VHOSTS % names)
+        return f"rabbit://guest:guest@127.0.0.1:{self.port}/{self._spare.pop()}"
 
     def _ctl(self, *arguments: str) -> None:
         command = [*self._as_owner, str(_SBIN / "rabbitmqctl"), *arguments]
@@ -116,7 +139,7 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMq]:
-    """A running node, gone with the test run."""
+    """A running node, gone with this process of the test run."""
     node = RabbitMq()
     try:
         node.start()
@@ -128,7 +151,7 @@ def rabbitmq() -> Iterator[RabbitMq]:
 @pytest.fixture(scope="session")
 def new_vhost(rabbitmq: RabbitMq) -> Callable[[], str]:
     """Makes a virtual host; its transport URL. It goes with the node."""
-    return lambda: rabbitmq.vhost(f"v{secrets.token_hex(4)}")
+    return rabbitmq.vhost
 
 
 @pytest.fixture(scope="module")

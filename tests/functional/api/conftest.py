@@ -7,8 +7,6 @@ import pytest
 import requests
 
 from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 Call = Callable[..., requests.Response]
 

@@ -6,8 +6,6 @@ import pytest
 from tests.functional.cli.shell import Shell
 from tests.functional.cloud import *  # noqa: F403
 from tests.functional.cloud import wait_for_status
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

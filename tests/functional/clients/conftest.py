@@ -2,5 +2,3 @@
 """The stock clients against a whole cloud of real processes."""
 
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403

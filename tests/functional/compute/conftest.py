@@ -19,7 +19,6 @@ from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.reports import Reports
 from common.rpc.transport import Bus
 from tests.contracts.drivers.contract import wait_until
-from tests.functional.rabbitmq import *  # noqa: F403
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.functional

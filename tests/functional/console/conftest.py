@@ -26,8 +26,6 @@ from tests.functional.conductor_half import (
     daemon_process,
 )
 from tests.functional.db.rows import NOON, add, add_hosts, caller, make_instance, make_report
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 from tests.functional.rabbitmq import wait_until
 from tests.ports import free_ports
 

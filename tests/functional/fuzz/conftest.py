@@ -8,8 +8,6 @@ import pytest
 from tests.conformance.world import World
 from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
 from tests.functional.fuzz.aim import Aim
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 
 @pytest.fixture(scope="package")

@@ -4,7 +4,6 @@
 import pytest
 
 from tests.functional.journal.world import World
-from tests.functional.postgres import *  # noqa: F403
 
 
 @pytest.fixture

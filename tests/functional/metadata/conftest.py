@@ -4,8 +4,6 @@
 import pytest
 
 from tests.functional.conductor_half import ConductorHalf, bus_of
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 
 @pytest.fixture

@@ -2,5 +2,3 @@
 """Parts of a cloud go away and come back; the cloud is one of real processes."""
 
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403

@@ -68,21 +68,15 @@ def test_without_a_conductor(cloud, api):
 
 
 def test_without_the_database(cloud, postgres, api):
-    postgres.kill()
-    try:
+    with postgres.away(killed=True):
         assert_unavailable(lambda: api("GET", "/servers"))
-    finally:
-        postgres.start()
 
     wait_until(lambda: api("GET", "/servers").status_code == 200, "the API recovered")
 
 
 def test_without_the_broker(cloud, rabbitmq: RabbitMq, api):
-    rabbitmq.stop()
-    try:
+    with rabbitmq.away():
         assert_unavailable(lambda: api("GET", "/servers"))
-    finally:
-        rabbitmq.start()
 
     wait_until(lambda: api("GET", "/servers").status_code == 200, "recovered", timeout_s=60)
 

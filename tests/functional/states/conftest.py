@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.functional.cloud import Cloud, make_cloud  # noqa: F401
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

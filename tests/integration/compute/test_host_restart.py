@@ -4,8 +4,6 @@
 import pytest
 
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 from tests.functional.rabbitmq import wait_until
 from tests.integration.compute import counting_guest, mortal_guest
 from tests.integration.compute.by_clients import SOON_S, Api, Compute, Server, running

@@ -14,8 +14,6 @@ from types import SimpleNamespace
 import pytest
 
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 from tests.functional.rabbitmq import wait_until
 from tests.integration import real_guest
 from tests.integration.compute.by_clients import SOON_S, Api, Compute, Server, running

@@ -7,8 +7,6 @@ One server goes through all of it, in the order in which the tests stand here.
 import pytest
 
 from tests.functional.cloud import *  # noqa: F403
-from tests.functional.postgres import *  # noqa: F403
-from tests.functional.rabbitmq import *  # noqa: F403
 from tests.functional.rabbitmq import wait_until
 from tests.integration.compute import containers
 from tests.integration.compute.by_clients import SOON_S, Api, Compute, Server, running
