@@ -19,6 +19,7 @@ import msgspec
 
 from common.context import RequestContext
 from common.errors import Internal, KilonovaError, PeerTooOld, WireError, from_wire
+from common.objects.json_list import JsonList
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK = "_kilonova_rpc"
@@ -93,7 +94,7 @@ class Method:
     arguments: type[msgspec.Struct]
     newer: dict[str, str]
     decode_arguments: Callable[[bytes | str], Any]
-    decode_result: Callable[[bytes | str], Any]
+    decode_result: Callable[[bytes], Any]
     names: tuple[str, ...] = field(default=())
 
     def encode(self, arguments: dict[str, Any]) -> str:
@@ -101,7 +102,14 @@ class Method:
         return pack(_ENCODE(self.arguments(**arguments)))
 
 
-_ENCODE = msgspec.json.Encoder().encode
+def _as_it_is(value: Any) -> msgspec.Raw:
+    """What is JSON already; msgspec asks about everything that it does not know."""
+    if isinstance(value, JsonList):
+        return msgspec.Raw(value.text)
+    raise TypeError(f"{type(value).__name__} does not travel")
+
+
+_ENCODE = msgspec.json.Encoder(enc_hook=_as_it_is).encode
 
 
 class Interface:
@@ -214,13 +222,19 @@ def _compile(name: str, function: Callable[..., Any], mark: _Mark) -> Method:
         else:
             fields.append((parameter.name, hint, parameter.default))
     arguments = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, omit_defaults=True)
-    result = hints.get("return", type(None))
     return Method(
         name, mark.kind, mark.timeout_s, mark.fanout, mark.since, arguments, newer,
         msgspec.json.Decoder(arguments).decode,
-        msgspec.json.Decoder(result).decode,
+        _result_decoder(hints.get("return", type(None))),
         tuple(f[0] for f in fields),
     )  # fmt: skip
+
+
+def _result_decoder(result: Any) -> Callable[[bytes], Any]:
+    if typing.get_origin(result) is JsonList:
+        (kind,) = typing.get_args(result)
+        return lambda text: JsonList(text, kind)
+    return msgspec.json.Decoder(result).decode
 
 
 # --- payloads and replies ------------------------------------------------------------------------

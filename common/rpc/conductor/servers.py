@@ -11,6 +11,7 @@ from typing import Any
 from common.context import RequestContext
 from common.objects.action import InstanceAction
 from common.objects.instance import Instance
+from common.objects.json_list import JsonList
 from common.objects.new_server import CreatedServers, NewServers, ServerFilters
 from common.rpc.conductor import TOPIC
 from common.rpc.interface import Interface, call
@@ -44,8 +45,12 @@ class Servers(Interface, topic=TOPIC, namespace="servers", version="1.0"):
     @call(timeout_s=10)
     def list_servers(
         self, ctx: RequestContext, filters: ServerFilters, *, brief: bool = False
-    ) -> list[Instance]:
-        """Instances in order; `brief` leaves out all but uuid, name, and what links need.
+    ) -> JsonList[Instance]:
+        """Instances in order, without what lists do not show.
+
+        That is keypair, system metadata, shares, server group, where it was launched, and all of
+        the image but its id and properties. `brief` leaves out all but uuid, name, and what links
+        need.
 
         Raises: Invalid (unknown marker, bad regular expression).
         """

@@ -18,6 +18,7 @@ from common.errors import (
 )
 from common.objects.action import ActionEvent, InstanceAction
 from common.objects.instance import Instance
+from common.objects.json_list import JsonList
 from common.objects.new_server import CreatedServers, NewServers, ServerFilters
 from common.rpc.conductor.servers import Servers
 from services.conductor.accept.checks import check
@@ -91,7 +92,7 @@ class ServersEndpoint(Servers):
 
     def list_servers(
         self, ctx: RequestContext, filters: ServerFilters, *, brief: bool = False
-    ) -> list[Instance]:
+    ) -> JsonList[Instance]:
         """Instances in order, page by page."""
         with self._database.read() as conn:
             return instances.list_servers(

@@ -5,10 +5,14 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from common.errors import Invalid, Unavailable
+from common.objects.image import ImageMeta
 from common.objects.new_server import ServerFilters
+from common.objects.share_mapping import ShareMapping
 from services.conductor.db import instances
+from tests.factories import make_keypair
 from tests.functional.db.rows import (
     DOWN_AFTER_S,
     NOON,
@@ -20,6 +24,8 @@ from tests.functional.db.rows import (
 )
 
 pytestmark = pytest.mark.functional
+
+_SHARE = ShareMapping(uuid="s", share_id="share-1", tag="data", export_location="10.0.0.9:/data")
 
 
 def listed(database, *, brief=False, **filters):
@@ -96,6 +102,36 @@ def servers(database):
 )
 def test_filters_restrict_the_list(database, servers, filters, expected):
     assert names(database, **filters) == expected.split()
+
+
+def test_a_list_has_of_a_server_all_that_a_list_shows(database):
+    image = ImageMeta(
+        id="image-1", name="debian", checksum="c", min_disk=1, properties={"os_distro": "debian"}
+    )
+    add(database, make_instance(
+        image=image, keypair=make_keypair(), system_metadata={"a": "b"}, shares=(_SHARE,),
+        launched_on="h1", host="h1", vifs=(make_vif("10.0.0.5"),), tags=("red",),
+        scheduler_hints={"group": "g"},
+    ))  # fmt: skip
+    (shown,) = listed(database)
+
+    with database.read() as conn:
+        whole = instances.get(conn, shown.uuid, down_after_s=DOWN_AFTER_S)
+
+    assert shown == replace(
+        whole, image=ImageMeta(id="image-1", properties={"os_distro": "debian"}), keypair=None,
+        system_metadata={}, shares=(), launched_on=None, server_group=None,
+    )  # fmt: skip
+
+
+def test_a_list_tells_of_servers_without_an_image_and_of_deleted_ones(database):
+    gone = add(database, make_instance(image=None))
+    with database.begin() as conn:
+        instances.change(conn, gone.uuid, vm_state="deleted", deleted_at=NOON)
+
+    (shown,) = listed(database, deleted=True)
+
+    assert (shown.image, shown.deleted) == (None, True)
 
 
 def test_deleted_servers_are_listed_when_asked_for(database, servers):
@@ -184,7 +220,7 @@ def test_mixed_directions_page_as_they_sort(database):
     first = listed(database, sort=sort, limit=2)
     rest = listed(database, sort=sort, marker=first[-1].uuid)
 
-    found = [(server.name, server.host) for server in first + rest]
+    found = [(server.name, server.host) for server in (*first, *rest)]
     assert found == [(n, h) for n in "ab" for h in (None, "y", "x")]
 
 

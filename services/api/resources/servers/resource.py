@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/servers` and `/servers/{id}`: create, list, show, change, delete."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from common.errors import Conflict, Invalid, NotFound
@@ -50,7 +51,7 @@ class Servers:
         self._show_password = show_password
 
     @responder(policy=_RULE + "index", query=QUERY, returns=_LIST)
-    def on_get(self, call: ApiCall) -> list[Instance]:
+    def on_get(self, call: ApiCall) -> Sequence[Instance]:
         """List servers."""
         filters = server_filters(call, operation="index")
         if filters is None:
@@ -58,7 +59,7 @@ class Servers:
         return self._servers.list_servers(call.caller, filters, brief=True)
 
     @responder(policy=_RULE + "detail", query=QUERY, returns=_DETAILS)
-    def on_get_detail(self, call: ApiCall) -> list[Instance]:
+    def on_get_detail(self, call: ApiCall) -> Sequence[Instance]:
         """List servers with details."""
         filters = server_filters(call, operation="detail")
         if filters is None:
