@@ -10,12 +10,12 @@ and uses the default of what it was not sent.
 import base64
 import inspect
 import typing
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import msgspec
+from isal import isal_zlib
 
 from common.context import RequestContext
 from common.errors import Internal, KilonovaError, PeerTooOld, WireError, from_wire
@@ -244,13 +244,13 @@ def pack(encoded: bytes) -> str:
     """JSON bytes as the text that travels: itself, or `z` and its compressed base64 form."""
     if len(encoded) <= _COMPRESS_ABOVE:
         return encoded.decode()
-    return "z" + base64.b64encode(zlib.compress(encoded, 1)).decode()
+    return "z" + base64.b64encode(isal_zlib.compress(encoded, 1)).decode()
 
 
 def unpack(text: str) -> bytes:
     """The JSON bytes that `pack` was given."""
     if text[:1] == "z":
-        return zlib.decompress(base64.b64decode(text[1:]))
+        return isal_zlib.decompress(base64.b64decode(text[1:]))
     return text.encode()
 
 
