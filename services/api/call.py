@@ -25,17 +25,22 @@ class Links:
     path: str
     query: dict[str, list[str]]
 
-    @property
-    def _project(self) -> str:
-        return f"/{self.project}" if self.project else ""
+    @functools.cached_property
+    def _versioned(self) -> str:
+        mounted = f"{self.root}/{self.mount}"
+        return f"{mounted}/{self.project}" if self.project else mounted
+
+    @functools.cached_property
+    def _unversioned(self) -> str:
+        return f"{self.root}/{self.project}" if self.project else self.root
 
     def self_href(self, collection: str, item: str) -> str:
         """The versioned URL of a thing."""
-        return f"{self.root}/{self.mount}{self._project}/{collection}/{item}"
+        return f"{self._versioned}/{collection}/{item}"
 
     def bookmark_href(self, collection: str, item: str) -> str:
         """The URL of a thing without version."""
-        return f"{self.root}{self._project}/{collection}/{item}"
+        return f"{self._unversioned}/{collection}/{item}"
 
     def both(self, collection: str, item: str) -> list[dict[str, str]]:
         """The `links` of a thing."""
@@ -52,7 +57,7 @@ class Links:
         """This request again, from `marker` on: its parameters in sorted order."""
         query = {**self.query, "marker": [marker]}
         pairs = [(key, value) for key in sorted(query) for value in query[key]]
-        return f"{self.root}/{self.mount}{self._project}{self.path}?{urlencode(pairs)}"
+        return f"{self._versioned}{self.path}?{urlencode(pairs)}"
 
 
 @dataclass

@@ -2,10 +2,13 @@
 """Views: how an object of the domain is shown, by microversion."""
 
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from services.api.declare.types import Schema, Type
 from services.api.declare.version import Span
@@ -21,6 +24,7 @@ class _Absent:
 ABSENT = _Absent()
 Getter = Callable[[Any, "ApiCall"], Any]
 Shower = Callable[[Any], dict[str, Any]]
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -44,26 +48,21 @@ class Shown:
         return Span.between(self.since, self.until)
 
 
-class _Plain(NamedTuple):
-    """A field that is an attribute."""
-
-    name: str
-    get: Callable[[Any], Any]
-    when: Callable[["ApiCall"], bool] | None
-
-
 class _Made(NamedTuple):
     """A field that a function makes."""
 
     name: str
     make: Getter
-    when: Callable[["ApiCall"], bool] | None
 
 
-class _Present(NamedTuple):
-    """The fields of a view at one microversion."""
+class _Plan(NamedTuple):
+    """How an object is shown to whoever sees some of a version's fields.
 
-    plain: tuple[_Plain, ...]
+    `attributes` gives the values of the fields `plain`, in that order.
+    """
+
+    plain: tuple[str, ...]
+    attributes: Callable[[Any], Iterable[Any]]
     made: tuple[_Made, ...]
 
 
@@ -73,16 +72,17 @@ class View:
     def __init__(self, name: str, fields: Sequence[Shown]) -> None:
         self.name = name
         self._fields = tuple(fields)
-        self._present_at = functools.lru_cache(maxsize=None)(self._make_present)
+        self._present_at = functools.lru_cache(maxsize=None)(self._find_present)
+        self._plan_for = functools.lru_cache(maxsize=None)(self._make_plan)
 
     def shower(self, call: "ApiCall") -> Shower:
         """A function that shows an object as this call's answer has it."""
         present = self._present_at(call.version)
-        plain = [(p.name, p.get) for p in present.plain if p.when is None or p.when(call)]
-        made = [(m.name, m.make) for m in present.made if m.when is None or m.when(call)]
+        visible = tuple(field.when is None or field.when(call) for field in present)
+        plain, attributes, made = self._plan_for(call.version, visible)
 
         def show(thing: Any) -> dict[str, Any]:
-            shown = {name: get(thing) for name, get in plain}
+            shown = dict(zip(plain, attributes(thing), strict=True))
             for name, make in made:
                 value = make(thing, call)
                 if value is not ABSENT:
@@ -91,18 +91,14 @@ class View:
 
         return show
 
-    def _make_present(self, version: int) -> _Present:
-        fields = [field for field in self._fields if version in field.span]
-        return _Present(
-            plain=tuple(
-                _Plain(f.name, attrgetter(f.source), f.when)
-                for f in fields
-                if isinstance(f.source, str)
-            ),
-            made=tuple(
-                _Made(f.name, f.source, f.when) for f in fields if not isinstance(f.source, str)
-            ),
-        )
+    def _find_present(self, version: int) -> tuple[Shown, ...]:
+        return tuple(field for field in self._fields if version in field.span)
+
+    def _make_plan(self, version: int, visible: tuple[bool, ...]) -> _Plan:
+        fields = list(itertools.compress(self._present_at(version), visible))
+        plain = {f.name: f.source for f in fields if isinstance(f.source, str)}
+        made = tuple(_Made(f.name, f.source) for f in fields if not isinstance(f.source, str))
+        return _Plan(tuple(plain), _attributes(*plain.values()), made)
 
     def show(self, thing: Any, call: "ApiCall") -> dict[str, Any]:
         """One object as this call's answer has it."""
@@ -116,6 +112,14 @@ class View:
             "properties": {field.name: field.type.schema(version) for field in present},
             "additionalProperties": False,
         }
+
+
+def _attributes(*names: str) -> Callable[[Any], Iterable[Any]]:
+    """A function that gives these attributes of an object."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    getters = [attrgetter(name) for name in names]  # a lone one gives no tuple
+    return lambda thing: [get(thing) for get in getters]
 
 
 class Answer:
@@ -169,7 +173,9 @@ class Listing(Answer):
 
     def body(self, result: Any, call: "ApiCall") -> Any:
         show = self._view.shower(call)
-        document: dict[str, Any] = {self._key: [show(thing) for thing in result]}
+        # Each is JSON before the next one is made: a long list is never there as objects.
+        shown = [msgspec.Raw(_encode(show(thing))) for thing in result]
+        document: dict[str, Any] = {self._key: shown}
         if self._marker and self._paged and result and call.version in self._paged:
             limit = call.page_limit()
             if limit is not None and len(result) >= limit:

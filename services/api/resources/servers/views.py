@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How servers are shown."""
 
+import functools
 import hashlib
 import ipaddress
 from typing import Any
 
 from common.clock import iso_microseconds, iso_seconds
 from common.objects.instance import Instance
+from common.objects.network import FixedIp, VirtualInterface
 from common.states import api_status
 from services.api.call import ApiCall
 from services.api.declare.types import (
@@ -40,6 +42,7 @@ def host_id(server: Instance) -> str:
     return host_id_of(server.project_id, server.host)
 
 
+@functools.lru_cache(maxsize=4096)
 def host_id_of(project_id: str, host: str | None) -> str:
     """A project's name for a host: the same for all of its servers there, telling nothing else."""
     return hashlib.sha224((project_id + host).encode()).hexdigest() if host else ""
@@ -58,16 +61,23 @@ def addresses(server: Instance, *, extended: bool) -> dict[str, list[dict[str, A
     for vif in server.vifs:
         entries = shown.setdefault(vif.network_label, [])
         for fixed in vif.fixed_ips:
-            for kind, address in (
-                ("fixed", fixed.address),
-                *(("floating", floating) for floating in fixed.floating_ips),
-            ):
-                entry: dict[str, Any] = {"version": fixed.version, "addr": address}
-                if extended:
-                    entry["OS-EXT-IPS:type"] = kind
-                    entry["OS-EXT-IPS-MAC:mac_addr"] = vif.mac
-                entries.append(entry)
+            entries.append(_address(vif, fixed, fixed.address, "fixed", extended=extended))
+            for floating in fixed.floating_ips:
+                entries.append(_address(vif, fixed, floating, "floating", extended=extended))
     return shown
+
+
+def _address(
+    vif: VirtualInterface, fixed: FixedIp, address: str, kind: str, *, extended: bool
+) -> dict[str, Any]:
+    if not extended:
+        return {"version": fixed.version, "addr": address}
+    return {
+        "version": fixed.version,
+        "addr": address,
+        "OS-EXT-IPS:type": kind,
+        "OS-EXT-IPS-MAC:mac_addr": vif.mac,
+    }
 
 
 def _flavor(server: Instance, call: ApiCall) -> dict[str, Any]:
@@ -200,8 +210,7 @@ _CORE = [
     Shown("locked_reason", TEXT_OR_NULL, "locked_reason", since="2.73"),
     Shown("description", TEXT_OR_NULL, "description", since="2.19"),
     Shown("tags", Array(TEXT), lambda server, call: sorted(server.tags), since="2.26"),
-    Shown("trusted_image_certificates", Array(TEXT, null=True),
-          lambda server, call: server.trusted_certs, since="2.63"),
+    Shown("trusted_image_certificates", Array(TEXT, null=True), "trusted_certs", since="2.63"),
     Shown("pinned_availability_zone", TEXT_OR_NULL, "pinned_availability_zone", since="2.96"),
     Shown("scheduler_hints", _OBJECT, "scheduler_hints", since="2.100"),
 ]  # fmt: skip
