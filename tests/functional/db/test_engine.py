@@ -65,6 +65,24 @@ def test_a_transaction_that_loses_its_connection_is_unavailable(database, databa
     assert is_answered(database)
 
 
+def test_the_connection_that_was_used_last_is_used_again(database_url):
+    pool = Database(database_url)
+    pid = text("SELECT pg_backend_pid()")
+    with pool.begin() as last:
+        with pool.begin() as other:
+            pids = {other.execute(pid).scalar_one(), last.execute(pid).scalar_one()}
+        used_last = last.execute(pid).scalar_one()
+
+    used = []
+    for _ in range(3):
+        with pool.read() as conn:
+            used.append(conn.execute(pid).scalar_one())
+    pool.close()
+
+    assert len(pids) == 2
+    assert used == [used_last] * 3
+
+
 def test_a_full_pool_is_unavailable_within_its_time(database_url):
     small = Database(database_url, pool_size=1, connect_timeout_s=1)
     with small.begin():
