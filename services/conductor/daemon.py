@@ -274,6 +274,7 @@ class ConductorDaemon:
             events_of=journal.events_of,
             down_after_s=options.host_down_after_s,
         )  # fmt: skip
+        self._metadata = MetadataEndpoint(self._database)
         endpoints = [
             servers,
             PowerEndpoint(AcceptPower(admission)),
@@ -302,7 +303,7 @@ class ConductorDaemon:
             ),
             ServerGroupsEndpoint(self._database, quota),
             consoles,
-            MetadataEndpoint(self._database, down_after_s=options.host_down_after_s),
+            self._metadata,
             QuotasEndpoint(self._database, quota),
             UsageEndpoint(self._database),
             ReportsEndpoint(

@@ -49,7 +49,7 @@ class ConductorHalf:
             control_of=lambda server: Control.client(bus, server=server),
             down_after_s=DOWN_AFTER_S, new_uuid=lambda: str(uuid.uuid4()), clock=SystemClock(),
         )  # fmt: skip
-        self.metadata = MetadataEndpoint(database, down_after_s=DOWN_AFTER_S)
+        self.metadata = MetadataEndpoint(database)
 
     def serve(self, *more: Interface) -> RpcServer:
         server = self.bus.serve(TOPIC, "half", [self.hosts, self.metadata, *more], threads=8)

@@ -12,18 +12,15 @@ from services.conductor.db.engine import Database
 class MetadataEndpoint(Metadata):
     """Any project's instances: the caller is the metadata service, not a user."""
 
-    def __init__(self, database: Database, *, down_after_s: float) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._down_after_s = down_after_s
 
     def find(
         self, ctx: RequestContext, uuids: list[str], addresses: list[str]
     ) -> list[GuestMetadata]:
-        """By uuid or fixed address, in two statements however many are asked for."""
+        """By uuid or fixed address, in one statement however many are asked for."""
         with self._database.read() as conn:
-            found = instances.of_guests(conn, uuids, addresses, down_after_s=self._down_after_s)
-            passwords = instances.guest_passwords(conn, [each.uuid for each in found])
-        return [GuestMetadata(instance=i, password=passwords.get(i.uuid)) for i in found]
+            return instances.of_guests(conn, uuids, addresses)
 
     def set_password(self, ctx: RequestContext, instance: str, password: str) -> bool:
         """Keep what the guest posted first. Raises: InstanceNotFound."""

@@ -8,10 +8,15 @@ from sqlalchemy import Text, cast, func, insert, select, text
 from sqlalchemy.dialects.postgresql import array
 
 from common.errors import InstanceNotFound
+from common.guest_metadata import ec2_tree, openstack_tree
+from common.guest_metadata.openstack_tree import TreeSettings
 from common.objects.block_device import BlockDeviceMapping
+from common.objects.flavor import Flavor
+from common.objects.guest_metadata import GuestMetadata
 from common.objects.image import ImageMeta
 from common.objects.instance import Fault
 from common.objects.keypair import Keypair
+from common.objects.share_mapping import ShareMapping
 from services.conductor.db import instances, services, tables
 from tests.functional.db.rows import (
     DOWN_AFTER_S,
@@ -104,8 +109,8 @@ def test_a_deleted_instance_is_found_only_when_asked_for(database):
 
 def of_guests(database, uuids=(), addresses=()):
     with database.read() as conn:
-        found = instances.of_guests(conn, uuids, addresses, down_after_s=DOWN_AFTER_S)
-    return [each.uuid for each in found]
+        found = instances.of_guests(conn, uuids, addresses)
+    return [each.instance.uuid for each in found]
 
 
 def test_an_instance_is_found_by_each_of_its_addresses(database):
@@ -126,6 +131,50 @@ def test_many_guests_are_found_by_one_statement_and_each_once(database, queries)
         found = of_guests(database, [made[0].uuid, "x"], ["10.0.0.0", "10.0.0.7", "10.9.9.9"])
 
     assert sorted(found) == sorted([made[0].uuid, made[7].uuid])
+
+
+def documents(instance, password):
+    """All that the instance's guest can read."""
+    guest = GuestMetadata(instance=instance, password=password)
+    settings = TreeSettings(random_bytes=bytes)
+    names = openstack_tree.file_names(guest, openstack_tree.LATEST, settings)
+    files = {
+        name: openstack_tree.file_content(guest, openstack_tree.LATEST, name, settings)
+        for name in names
+    }
+    return files, ec2_tree.meta_data(guest, ec2_tree.LATEST, settings)
+
+
+def test_a_guest_is_told_the_same_as_by_its_whole_instance(database):
+    written = make_instance(
+        name="web one", hostname="web-one", launch_index=3, reservation_id="r-1",
+        availability_zone="az", kernel_id="kernel", ramdisk_id="ramdisk",
+        image=ImageMeta(id="image-1", properties={"hw_disk_bus": "scsi"}),
+        flavor=Flavor(
+            flavorid="1", name="tiny", vcpus=1, memory_mib=64, root_gib=1, ephemeral_gib=1,
+            swap_mib=64,
+        ),
+        keypair=Keypair(user_id=USER, name="k", fingerprint="aa", public_key="ssh-rsa A"),
+        user_data="IyE=", metadata={"role": "web"}, security_groups=("default", "web"),
+        vifs=(make_vif("10.0.0.5", "fd00::5", tag="nic", mtu=1450),),
+        block_devices=(
+            BlockDeviceMapping(uuid="b", volume_id="v", device_name="/dev/sdb", tag="disk"),
+        ),
+        shares=(
+            ShareMapping(uuid="s", share_id="s1", tag="data", export_location="e", is_given=True),
+        ),
+        root_device_name="/dev/sda",
+    )  # fmt: skip
+    add(database, written)
+    with database.begin() as conn:
+        instances.set_guest_password(conn, written.uuid, "posted")
+
+    with database.read() as conn:
+        (told,) = instances.of_guests(conn, [written.uuid], [])
+
+    files, tree = documents(told.instance, told.password)
+    assert (files, tree) == documents(get(database, written.uuid), "posted")
+    assert files["password"] == b"posted"
 
 
 def test_addresses_are_looked_up_in_their_index(database):

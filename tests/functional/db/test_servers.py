@@ -259,7 +259,7 @@ def test_an_action_has_the_events_of_its_task(database, servers, server):
 
 
 def test_a_guest_is_found_by_uuid_and_address_and_posts_one_password(database, server):
-    metadata = MetadataEndpoint(database, down_after_s=DOWN_AFTER_S)
+    metadata = MetadataEndpoint(database)
     change(database, server, vifs=(make_vif("10.0.0.7"),))
 
     (found,) = metadata.find(ADMIN, [], ["10.0.0.7"])
