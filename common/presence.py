@@ -56,7 +56,11 @@ class ControlEndpoint(Control):
 
 
 class Presence:
-    """Registers `binary` on `host`, then keeps its heartbeats coming; serves `Control`."""
+    """Registers `binary` on `host`, then keeps its heartbeats coming; serves `Control`.
+
+    `prepare` is run once a conductor has taken the registration, and is a part of it: where it
+    raises a KilonovaError, both are repeated.
+    """
 
     def __init__(
         self,
@@ -67,10 +71,12 @@ class Presence:
         heartbeat_interval_s: float,
         health: Callable[[], dict[str, str]],
         details: Callable[[], dict[str, Any]] = dict,
+        prepare: Callable[[], None] = lambda: None,
         rng: random.Random,
     ) -> None:
         self._binary, self._host, self._interval_s = binary, host, heartbeat_interval_s
         self._hosts = Hosts.client(bus)
+        self._prepare = prepare
         self._rng = rng
         control = ControlEndpoint(binary, host, health, details)
         self._server = bus.serve(Control.topic, f"{binary}.{host}", [control], threads=2)
@@ -118,6 +124,7 @@ class Presence:
                 rpc_server=self._host,
                 release=daemon.RELEASE,
             )
+            self._prepare()
         except KilonovaError as away:
             LOG.info("Not registered yet: %s", away)
             return False

@@ -331,6 +331,8 @@ class ConductorDaemon:
         self._check_schema()
         self._hearing.begin()
         self._register()
+        # The first look-up takes several times as long, and a crowd of guests may wait for it.
+        self._metadata.find(service_context(), [], [])
         self._deltas.start()
         self._heartbeats.start()
         self._runner.start(self._engine.run)

@@ -45,6 +45,13 @@ class Guests:
         """Whether the conductor did not answer the last time it was asked."""
         return self._away_until > 0
 
+    def prepare(self) -> None:
+        """Look nobody up: the first look-up takes the longest, and no guest is to wait for it.
+
+        Raises: Unavailable.
+        """
+        self._conductor.find(service_context(), [], [])
+
     def find(self, asker: Asker) -> GuestMetadata:
         """The guest. Raises: InstanceNotFound (also: not of that project), Unavailable."""
         guest = self.recall(asker)

@@ -31,6 +31,7 @@ class Worker:
             host=conf.host,
             heartbeat_interval_s=conf.heartbeat_interval_s,
             health=self.health,
+            prepare=self._guests.prepare,
             rng=random.Random(),
         )
         if options.vendor_data_targets:

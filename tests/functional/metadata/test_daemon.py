@@ -13,6 +13,7 @@ import requests
 
 from common.context import service_context
 from common.rpc.control import Control
+from services.conductor.endpoint.metadata import MetadataEndpoint
 from tests import ours
 from tests.functional.conductor_half import daemon_process
 from tests.functional.db.rows import add, make_instance, make_vif
@@ -51,6 +52,27 @@ def test_a_guest_reads_its_metadata_and_posts_its_password_once(metadata, conduc
     assert (document["uuid"], document["hostname"]) == (guest.uuid, "web.novalocal")
     assert posted == [200, 409]
     assert get(metadata, "/openstack/latest/password").text == "abc"
+
+
+class Noting(MetadataEndpoint):
+    """Notes what it is asked."""
+
+    def __init__(self, database):
+        super().__init__(database)
+        self.asked = []
+
+    def find(self, ctx, uuids, addresses):
+        self.asked.append([*uuids, *addresses])
+        return super().find(ctx, uuids, addresses)
+
+
+def test_it_is_healthy_once_it_has_looked_up_nobody(metadata, conductor, database):
+    conductor.metadata = Noting(database)
+    conductor.serve()
+
+    metadata.wait_until_healthy()
+
+    assert conductor.metadata.asked == [[]]
 
 
 def test_an_address_of_nobody_is_404(metadata, conductor, database):

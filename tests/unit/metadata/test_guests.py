@@ -35,6 +35,16 @@ def test_the_conductor_is_asked_once_for_as_long_as_an_answer_is_kept():
     assert conductor.asked == 2
 
 
+def test_the_first_look_up_is_made_for_nobody_and_fails_as_others_do():
+    _, conductor, guests = make()
+
+    guests.prepare()
+    assert conductor.asked == 1
+    conductor.away = True
+    with pytest.raises(Unavailable):
+        guests.prepare()
+
+
 def test_without_a_cache_every_request_asks():
     _, conductor, guests = make(cache_s=0)
 
