@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests as the conductor knows them, remembered for a short while.
 
-Guests that boot together ask together: while one look-up is under way, those who ask meanwhile
-gather, and the next one is for all of them.
+Guests that boot together ask together: a look-up is put off for as long as more of them come, a
+millisecond for one that is alone. While it is under way, those who ask meanwhile gather, and the
+next one is for all of them.
 
 While the conductor is away only one request at a time finds out whether it is back; the others are
 refused at once, so that waiting guests never use up the threads.
@@ -10,8 +11,9 @@ refused at once, so that waiting guests never use up the threads.
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from common.clock import Clock
@@ -26,13 +28,27 @@ LOG = logging.getLogger(__name__)
 
 _AWAY_S = 2.0
 _MOST_REMEMBERED = 4096
+# How long a look-up waits for more guests to ask, and how often it does so again if some have.
+_PAUSE_S = 0.001
+_MOST_PAUSES = 20
 
 
 class Guests:
-    """Looks guests up; an answer is used again for `cache_s` seconds."""
+    """Looks guests up; an answer is used again for `cache_s` seconds.
 
-    def __init__(self, conductor: Metadata, *, cache_s: float, clock: Clock) -> None:
+    `pause` waits as many seconds as it is told for more guests to ask.
+    """
+
+    def __init__(
+        self,
+        conductor: Metadata,
+        *,
+        cache_s: float,
+        clock: Clock,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._conductor, self._cache_s, self._clock = conductor, cache_s, clock
+        self._pause = pause
         self._lock = threading.Lock()
         self._remembered: OrderedDict[Asker, tuple[float, GuestMetadata]] = OrderedDict()
         self._away_until = 0.0
@@ -86,6 +102,7 @@ class Guests:
 
     def _look_up_all(self) -> None:
         """Ask for all that wait, until nobody does."""
+        self._gather()
         while True:
             with self._lock:
                 askers, self._waiting = self._waiting, {}
@@ -93,6 +110,15 @@ class Guests:
                     self._is_asking = False
                     return
             self._look_up(askers)
+
+    def _gather(self) -> None:
+        """Wait while more guests come: else one is looked up and a whole crowd waits behind it."""
+        came = 0
+        for _ in range(_MOST_PAUSES):
+            self._pause(_PAUSE_S)
+            before, came = came, len(self._waiting)
+            if came <= max(before, 1):
+                return
 
     def _look_up(self, askers: Mapping[Asker, "Future[GuestMetadata]"]) -> None:
         try:

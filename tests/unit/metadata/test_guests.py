@@ -125,6 +125,50 @@ def test_guests_that_ask_during_a_look_up_are_looked_up_together():
     ]  # fmt: skip
 
 
+class Arrivals:
+    """Has the next few of `crowd` ask whenever a look-up waits for more guests."""
+
+    def __init__(self, crowd, *, each_time):
+        self.crowd, self.each_time, self.pauses = list(crowd), each_time, 0
+
+    def __call__(self, seconds):
+        self.pauses += 1
+        for _ in range(min(self.each_time, len(self.crowd))):
+            self.guests.ask(self.crowd.pop())
+
+
+def arriving(crowd, *, each_time):
+    arrivals = Arrivals(crowd, each_time=each_time)
+    conductor = KnowsGuests(make_guest())
+    arrivals.guests = Guests(conductor, clock=HandClock(), cache_s=0, pause=arrivals)
+    return arrivals, conductor
+
+
+def test_a_guest_that_is_alone_waits_once_for_others():
+    arrivals, conductor = arriving([], each_time=0)
+
+    arrivals.guests.find(ASKER)
+
+    assert (arrivals.pauses, conductor.asked) == (1, 1)
+
+
+def test_a_crowd_is_looked_up_together_once_no_more_of_it_come():
+    arrivals, conductor = arriving([Asker(instance=str(n)) for n in range(4)], each_time=2)
+
+    arrivals.guests.find(ASKER)
+
+    assert (arrivals.pauses, conductor.asked, arrivals.crowd) == (3, 1, [])
+
+
+def test_a_look_up_does_not_wait_for_ever_while_guests_keep_coming():
+    arrivals, conductor = arriving([Asker(instance=str(n)) for n in range(99)], each_time=1)
+
+    arrivals.guests.find(ASKER)
+
+    assert (arrivals.pauses, conductor.asked) == (20, 1)
+    assert arrivals.crowd
+
+
 def test_those_who_wait_for_a_conductor_that_is_away_are_refused_without_asking_again():
     conductor = SlowConductor(make_guest())
     guests = Guests(conductor, clock=HandClock(), cache_s=0)
