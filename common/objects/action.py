@@ -7,7 +7,10 @@ from common.objects.versioned import Versioned
 
 
 class ActionEvent(Versioned, frozen=True, kw_only=True):
-    """A step of an action. `result` is Success, Error or None while it runs."""
+    """A step of an action. `result` is Success, Error or None while it runs.
+
+    `project_id`: that of the action, which the host is named to users by.
+    """
 
     event: str
     start_time: datetime
@@ -16,6 +19,7 @@ class ActionEvent(Versioned, frozen=True, kw_only=True):
     host: str | None = None
     details: str | None = None
     traceback: str | None = None
+    project_id: str | None = None
 
 
 class InstanceAction(Versioned, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from common.objects.block_device import BlockDeviceMapping
 from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics
 from common.objects.guest_place import GuestPlace
+from common.objects.host_power import HostPowerAction
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.live_target import LiveTarget
@@ -337,6 +338,14 @@ class Compute(Interface, topic="kilonova-compute", version="1.0"):
     @cast()
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         """Give operation `op` up where it can be given up; it reports as failed then."""
+
+    @call(timeout_s=30)
+    def power_host(self, ctx: RequestContext, host: str, *, action: HostPowerAction) -> None:
+        """Power the host on or off, or off and on; its guests stay off. Raises: NotSupported."""
+
+    @call(timeout_s=30)
+    def set_maintenance(self, ctx: RequestContext, host: str, *, on: bool) -> None:
+        """Begin or end maintenance of the host. Again: nothing. Raises: NotSupported."""
 
     @call(timeout_s=30)
     def console_output(

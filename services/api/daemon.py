@@ -42,6 +42,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.consoles import Consoles
     from common.rpc.conductor.external_events import ExternalEvents
     from common.rpc.conductor.guest import Guest
+    from common.rpc.conductor.host_power import HostPower
     from common.rpc.conductor.hosts import Hosts
     from common.rpc.conductor.idempotency import Idempotency
     from common.rpc.conductor.interfaces import Interfaces
@@ -69,8 +70,10 @@ def make(conf: cfg.ConfigOpts) -> Served:
     options, clock = conf.api, SystemClock()
     bus = Bus(conf)
     session, hosts = ServiceSession(conf), Hosts.client(bus)
-    networks = UserNetworkClient(session)
-    images = UserImageClient(session, cache_s=options.image_cache_s, clock=clock)
+    networks, images = (
+        UserNetworkClient(session),
+        UserImageClient(session, cache_s=options.image_cache_s, clock=clock),
+    )
     readiness = Readiness(hosts, clock)
     parts = Parts(
         servers=Servers.client(bus),
@@ -86,6 +89,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         consoles=Consoles.client(bus),
         catalog=Catalog.client(bus),
         hosts=hosts,
+        host_power=HostPower.client(bus),
         aggregates=Aggregates.client(bus),
         server_groups=ServerGroups.client(bus),
         quotas=Quotas.client(bus),

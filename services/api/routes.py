@@ -16,6 +16,7 @@ from common.rpc.conductor.catalog import Catalog
 from common.rpc.conductor.consoles import Consoles
 from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
+from common.rpc.conductor.host_power import HostPower
 from common.rpc.conductor.hosts import Hosts
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
@@ -106,6 +107,7 @@ class Parts:
     consoles: Consoles
     catalog: Catalog
     hosts: Hosts
+    host_power: HostPower
     aggregates: Aggregates
     server_groups: ServerGroups
     quotas: Quotas
@@ -141,7 +143,7 @@ def routes(parts: Parts) -> list[Route]:
         *_servers(parts),
         *_flavors(parts.catalog, parts.identity),
         *_projects(parts),
-        *_hosts(parts.hosts, parts.usage),
+        *_hosts(parts.hosts, parts.host_power, parts.usage),
         *_aggregates(parts.aggregates),
         *_proxies(parts),
         *_assisted_snapshots(parts.volumes),
@@ -273,8 +275,8 @@ def _projects(parts: Parts) -> Iterator[Route]:
     yield Route("/os-simple-tenant-usage/{project_id}", usage.TenantUsageOf(parts.usage, clock))
 
 
-def _hosts(of_conductor: Hosts, shares: Usage) -> Iterator[Route]:
-    named = hosts.HostByName(of_conductor, shares)
+def _hosts(of_conductor: Hosts, power: HostPower, shares: Usage) -> Iterator[Route]:
+    named = hosts.HostByName(of_conductor, power, shares)
     yield Route("/os-hosts", hosts.Hosts(of_conductor))
     yield Route("/os-hosts/{host_name}", named)
     for action in ("reboot", "shutdown", "startup"):

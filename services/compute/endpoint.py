@@ -11,6 +11,7 @@ from common.objects.block_device import BlockDeviceMapping
 from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics
 from common.objects.guest_place import GuestPlace
+from common.objects.host_power import HostPowerAction
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.live_target import LiveTarget
@@ -388,6 +389,12 @@ class ComputeEndpoint(Compute):
 
     def cancel(self, ctx: RequestContext, op: str, host: str) -> None:
         self._operations.cancel(op, host)
+
+    def power_host(self, ctx: RequestContext, host: str, *, action: HostPowerAction) -> None:
+        self._hosts.driver(host).power_host(action)
+
+    def set_maintenance(self, ctx: RequestContext, host: str, *, on: bool) -> None:
+        self._hosts.driver(host).set_maintenance(on=on)
 
     def console_output(
         self, ctx: RequestContext, host: str, instance: Instance, *, tail_bytes: int = 102400

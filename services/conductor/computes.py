@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.engine import Connection
 
 from common.errors import HostDown, HostNotFound
+from common.objects.service import Service
 from common.rpc.compute import Compute
 from services.conductor.db import services
 
@@ -27,7 +28,11 @@ class Computes:
             raise HostDown from removed
         if not service.is_up:
             raise HostDown
-        return self._client_of(service.rpc_server or host)
+        return self.of(service)
+
+    def of(self, service: Service) -> Compute:
+        """The daemon of a compute service, whether it was heard from or not."""
+        return self._client_of(service.rpc_server or service.host)
 
     def up_among(self, conn: Connection, hosts: Sequence[str]) -> dict[str, Compute]:
         """The daemons of those of `hosts` that are up."""

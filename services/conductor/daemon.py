@@ -59,6 +59,7 @@ from services.conductor.endpoint.catalog import CatalogEndpoint
 from services.conductor.endpoint.consoles import ConsolesEndpoint
 from services.conductor.endpoint.external_events import ExternalEventsEndpoint
 from services.conductor.endpoint.guest import GuestEndpoint
+from services.conductor.endpoint.host_power import HostPowerEndpoint
 from services.conductor.endpoint.hosts import HostsEndpoint
 from services.conductor.endpoint.idempotency import IdempotencyEndpoint
 from services.conductor.endpoint.interfaces import InterfacesEndpoint
@@ -275,6 +276,11 @@ class ConductorDaemon:
             down_after_s=options.host_down_after_s,
         )  # fmt: skip
         self._metadata = MetadataEndpoint(self._database)
+        hosts = HostsEndpoint(
+            self._database, self._deltas, self._heartbeats,
+            control_of=lambda server: Control.client(self._bus, server),
+            down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
+        )  # fmt: skip
         endpoints = [
             servers,
             PowerEndpoint(AcceptPower(admission)),
@@ -292,10 +298,9 @@ class ConductorDaemon:
             SnapshotsEndpoint(AcceptSnapshots(admission, quota), admission, computes),
             RepairEndpoint(AcceptRepair(admission, quota, ground.volumes), servers),
             CatalogEndpoint(self._database, quota),
-            HostsEndpoint(
-                self._database, self._deltas, self._heartbeats,
-                control_of=lambda server: Control.client(self._bus, server),
-                down_after_s=options.host_down_after_s, new_uuid=new_uuid, clock=clock,
+            hosts,
+            HostPowerEndpoint(
+                self._database, computes, hosts, down_after_s=options.host_down_after_s
             ),
             AggregatesEndpoint(
                 self._database, self._deltas,

@@ -305,9 +305,10 @@ ASKED: dict[Key, Maker] = {
     ("GET", "/os-hosts", None): _get("/os-hosts"),
     ("GET", "/os-hosts/{id}", None): _of(lambda w, v: f"/os-hosts/{w.host}"),
     ("PUT", "/os-hosts/{id}", None): lambda w, v: (f"/os-hosts/{w.host}", {"status": "enable"}),
-    ("GET", "/os-hosts/{id}/reboot", None): _of(lambda w, v: f"/os-hosts/{w.host}/reboot"),
-    ("GET", "/os-hosts/{id}/shutdown", None): _of(lambda w, v: f"/os-hosts/{w.host}/shutdown"),
-    ("GET", "/os-hosts/{id}/startup", None): _of(lambda w, v: f"/os-hosts/{w.host}/startup"),
+    ("GET", "/os-hosts/{id}/reboot", None): _of(lambda w, v: f"/os-hosts/{w.dark_host()}/reboot"),
+    ("GET", "/os-hosts/{id}/shutdown", None): _of(
+        lambda w, v: f"/os-hosts/{w.dark_host()}/shutdown"),
+    ("GET", "/os-hosts/{id}/startup", None): _of(lambda w, v: f"/os-hosts/{w.dark_host()}/startup"),
     ("GET", "/os-hypervisors", None): _get("/os-hypervisors"),
     ("GET", "/os-hypervisors/detail", None): _get("/os-hypervisors/detail"),
     ("GET", "/os-hypervisors/statistics", None): _get("/os-hypervisors/statistics"),

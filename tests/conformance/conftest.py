@@ -21,7 +21,7 @@ _OPTIONS = """
 
 @pytest.fixture(scope="package")
 def cloud(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:  # noqa: F811
-    made = make_cloud(hosts=7, options=_OPTIONS)
+    made = make_cloud(hosts=8, options=_OPTIONS)
     try:
         made.start()
         made.seed()

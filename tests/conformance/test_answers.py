@@ -11,29 +11,18 @@ from typing import Any
 import pytest
 
 from services.api.declare.version import FIRST, LAST
-from tests.conformance import excused, operations
+from tests.conformance import operations
 from tests.conformance.answers import differences, undescribed
 from tests.conformance.asked import ASKED
-from tests.conformance.operations import Key, key_of
+from tests.conformance.operations import key_of
 from tests.conformance.world import Nowhere, World
 
 _held: Counter[str] = Counter()
 
 
-def cases(
-    found: Iterable[dict[str, Any]], excuses: dict[Key, str], *, strict: bool = True
-) -> list[Any]:
-    """Operations as parameters of a test; those with an excuse are expected to fail."""
-    return [
-        pytest.param(
-            each,
-            id=" ".join(filter(None, key_of(each))),
-            marks=[pytest.mark.xfail(reason=excuses[key_of(each)], strict=strict)]
-            if key_of(each) in excuses
-            else [],
-        )
-        for each in found
-    ]
+def cases(found: Iterable[dict[str, Any]]) -> list[Any]:
+    """Operations as parameters of a test."""
+    return [pytest.param(each, id=" ".join(filter(None, key_of(each)))) for each in found]
 
 
 def _outside(operation: dict[str, Any]) -> list[int]:
@@ -53,7 +42,7 @@ def coverage(say: Callable[[str], None]) -> Iterator[None]:
     )
 
 
-@pytest.mark.parametrize("operation", cases(operations.present(), excused.ANSWERS))
+@pytest.mark.parametrize("operation", cases(operations.present()))
 def test_an_operation_answers_as_the_contract_says(world: World, operation):
     for version in operations.turning_points(operation):
         path, body = ASKED[key_of(operation)](world, version)
@@ -72,7 +61,7 @@ def test_every_operation_has_a_request_and_no_other_has():
     assert set(ASKED) == {key_of(each) for each in operations.present()}
 
 
-@pytest.mark.parametrize("operation", cases(filter(_outside, operations.present()), excused.RANGES))
+@pytest.mark.parametrize("operation", cases(filter(_outside, operations.present())))
 def test_outside_its_microversions_an_operation_is_not_found(world: World, operation):
     for version in _outside(operation):
         path, body = ASKED[key_of(operation)](Nowhere(), version)
@@ -83,7 +72,7 @@ def test_outside_its_microversions_an_operation_is_not_found(world: World, opera
         assert answer.json()["itemNotFound"]["message"] == "The resource could not be found."
 
 
-@pytest.mark.parametrize("operation", cases(operations.removed(), excused.GONE))
+@pytest.mark.parametrize("operation", cases(operations.removed()))
 def test_what_was_removed_is_gone_at_every_microversion(world: World, operation):
     method, path, action = key_of(operation)
     url = path.replace("{", "").replace("}", "")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import excused
 from tests.conformance.asked import ASKED
 from tests.conformance.world import World
 
@@ -69,17 +68,11 @@ def _cases(*, accepted: bool) -> list[Any]:
             entry,
             vm_state,
             id=f"{entry['operation']} {vm_state}",
-            marks=[pytest.mark.xfail(reason=why)] if (why := _excuse(entry, vm_state)) else [],
         )
         for entry in _table()
         for vm_state in _VM_STATES
         if (vm_state in entry["vm_state"]) is accepted
     ]
-
-
-def _excuse(entry: dict[str, Any], vm_state: str) -> str | None:
-    brought_by = ("POST", "/servers/{id}/action", "resize") if vm_state == "resized" else None
-    return excused.ANSWERS.get(_key(entry)) or excused.ANSWERS.get(brought_by)
 
 
 def _ask(world: World, entry: dict[str, Any], server: str) -> Any:

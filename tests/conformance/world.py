@@ -22,6 +22,7 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2oUQ3Yg0zqKpj8mGQGkQ3yQ3bC6K
 # Hosts that never get servers, and the one that goes away under its servers.
 _SPARE_HOSTS = ("fake5", "fake6", "fake7")
 _LOST_HOST = "fake4"
+_DARK_HOST = "fake8"
 _BATCH = 24
 _FEW = 4
 _PATIENCE_S = 20.0
@@ -213,6 +214,9 @@ class World:
     def _force_down(self, host: str, *, is_down: bool) -> None:
         wanted = "down" if is_down else "up"
         self.must("PUT", f"/os-services/{self.service_of(host)}", {"forced_down": is_down})
+        self._wait_for_host(host, wanted)
+
+    def _wait_for_host(self, host: str, wanted: str) -> None:
         deadline, looking = time.monotonic() + _PATIENCE_S, Looking()
         path = f"/os-services?host={host}"
         while self.must("GET", path)["services"][0]["state"] != wanted:
@@ -396,7 +400,7 @@ class World:
         """Keep the hosts free that some requests need without servers of others."""
         shown = self.must("GET", "/os-services?binary=nova-compute")["services"]
         there = {each["host"] for each in shown}
-        self.forbid(*sorted(there & {_LOST_HOST, *_SPARE_HOSTS}))
+        self.forbid(*sorted(there & {_LOST_HOST, _DARK_HOST, *_SPARE_HOSTS}))
 
     def forbid(self, *hosts: str) -> None:
         """Have no servers built on `hosts` from now on."""
@@ -407,6 +411,12 @@ class World:
     def host(self) -> str:
         """A compute host's name."""
         return "fake1"
+
+    def dark_host(self) -> str:
+        """A host without servers, to be powered off; it is on."""
+        self.must("GET", f"/os-hosts/{_DARK_HOST}/startup", version=42)
+        self._wait_for_host(_DARK_HOST, "up")
+        return _DARK_HOST
 
     def service_of(self, host: str, *, version: int = 104) -> str:
         """The id of a compute service."""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/os-hosts`, up to 2.42: hosts by name, from before `/os-hypervisors` and `/os-services`.
 
-Nothing here powers hosts or has a maintenance mode of them: that is answered with 501.
+Power and maintenance are the hosts' drivers': one that lacks them is answered for with 501.
 """
 
-from typing import Any, NoReturn
+from typing import Any
 
-from common.errors import HostNotFound, NotSupported
+from common.errors import HostNotFound
 from common.objects.compute_node import ComputeNode
+from common.objects.host_power import HostPowerAction
+from common.rpc.conductor.host_power import HostPower
 from common.rpc.conductor.hosts import Hosts as HostsRpc
 from common.rpc.conductor.usage import Usage
 from services.api.call import ApiCall
@@ -54,8 +56,8 @@ class Hosts:
 class HostByName:
     """`/os-hosts/{host_name}`."""
 
-    def __init__(self, hosts: HostsRpc, usage: Usage) -> None:
-        self._hosts, self._usage = hosts, usage
+    def __init__(self, hosts: HostsRpc, power: HostPower, usage: Usage) -> None:
+        self._hosts, self._power, self._usage = hosts, power, usage
 
     @responder(policy=_RULE + "show", query=LENIENT_QUERY, returns=_OBJECT, until=_UNTIL)
     def on_get(self, call: ApiCall, host_name: str) -> dict[str, Any]:
@@ -85,34 +87,43 @@ class HostByName:
 
     @responder(policy=_RULE + "update", body=UPDATE, returns=_OBJECT, until=_UNTIL)
     def on_put(self, call: ApiCall, host_name: str) -> dict[str, Any]:
-        """Have a host take new servers, or none. Raises: NotSupported (maintenance mode)."""
+        """Have a host take new servers or none, and begin or end its maintenance.
+
+        Raises: NotSupported (maintenance, by a driver that has none).
+        """
         self._find(call, host_name)
+        shown = {"host": host_name}
+        if "status" in call.body:
+            is_disabled = call.body["status"].lower() == "disable"
+            self._hosts.update_service(
+                call.caller, host=host_name, binary=_COMPUTE, disabled=is_disabled
+            )
+            shown["status"] = "disabled" if is_disabled else "enabled"
         if "maintenance_mode" in call.body:
-            raise NotSupported()
-        is_disabled = call.body["status"].lower() == "disable"
-        self._hosts.update_service(
-            call.caller, host=host_name, binary=_COMPUTE, disabled=is_disabled
-        )
-        return {"host": host_name, "status": "disabled" if is_disabled else "enabled"}
+            on = call.body["maintenance_mode"].lower() == "enable"
+            self._power.set_maintenance(call.caller, host_name, on=on)
+            shown["maintenance_mode"] = "on_maintenance" if on else "off_maintenance"
+        return shown
 
     @responder(policy=_RULE + "reboot", query=LENIENT_QUERY, returns=_OBJECT, until=_UNTIL)
-    def on_get_reboot(self, call: ApiCall, host_name: str) -> None:
-        """Refuse to reboot a host. Raises: NotSupported."""
-        self._refuse_power(call, host_name)
+    def on_get_reboot(self, call: ApiCall, host_name: str) -> dict[str, Any]:
+        """Power a host off and on. Raises: NotSupported."""
+        return self._do(call, host_name, HostPowerAction.REBOOT)
 
     @responder(policy=_RULE + "shutdown", query=LENIENT_QUERY, returns=_OBJECT, until=_UNTIL)
-    def on_get_shutdown(self, call: ApiCall, host_name: str) -> None:
-        """Refuse to power a host off. Raises: NotSupported."""
-        self._refuse_power(call, host_name)
+    def on_get_shutdown(self, call: ApiCall, host_name: str) -> dict[str, Any]:
+        """Power a host off. Raises: NotSupported."""
+        return self._do(call, host_name, HostPowerAction.SHUTDOWN)
 
     @responder(policy=_RULE + "start", query=LENIENT_QUERY, returns=_OBJECT, until=_UNTIL)
-    def on_get_startup(self, call: ApiCall, host_name: str) -> None:
-        """Refuse to power a host on. Raises: NotSupported."""
-        self._refuse_power(call, host_name)
+    def on_get_startup(self, call: ApiCall, host_name: str) -> dict[str, Any]:
+        """Power a host on. Raises: NotSupported."""
+        return self._do(call, host_name, HostPowerAction.STARTUP)
 
-    def _refuse_power(self, call: ApiCall, host_name: str) -> NoReturn:
+    def _do(self, call: ApiCall, host_name: str, action: HostPowerAction) -> dict[str, Any]:
         self._find(call, host_name)
-        raise NotSupported()
+        self._power.power(call.caller, host_name, action=action)
+        return {"host": host_name, "power_action": action.value}
 
     def _find(self, call: ApiCall, host_name: str) -> ComputeNode:
         nodes = self._hosts.compute_nodes(call.caller)

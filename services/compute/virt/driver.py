@@ -21,6 +21,7 @@ from common.objects.resources import Resources
 from common.states import PowerState
 from services.compute.virt.abilities.cold_moves import ColdMoveAbilities
 from services.compute.virt.abilities.guests import GuestAbilities
+from services.compute.virt.abilities.host import HostAbilities
 from services.compute.virt.abilities.interfaces import InterfaceAbilities
 from services.compute.virt.abilities.live_moves import LiveMoveAbilities
 from services.compute.virt.abilities.shares import ShareAbilities
@@ -54,6 +55,7 @@ class Inventory:
 
 
 class Driver(
+    HostAbilities,
     GuestAbilities,
     SnapshotAbilities,
     InterfaceAbilities,

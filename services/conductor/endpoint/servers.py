@@ -213,7 +213,11 @@ class ServersEndpoint(Servers):
             found, task = actions.get(conn, instance, request_id)
             if task is None:
                 return found
-            return msgspec.structs.replace(found, events=self._events_of(conn, task))
+            events = tuple(
+                msgspec.structs.replace(event, project_id=found.project_id)
+                for event in self._events_of(conn, task)
+            )
+            return msgspec.structs.replace(found, events=events)
 
     def _ensure_known(self, conn: Connection, ctx: RequestContext, instance: str) -> None:
         if not actions.instance_is_known(conn, instance, project_id=_scope(ctx)):

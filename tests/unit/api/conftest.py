@@ -15,6 +15,7 @@ from common.rpc.conductor.aggregates import Aggregates
 from common.rpc.conductor.consoles import Consoles
 from common.rpc.conductor.external_events import ExternalEvents
 from common.rpc.conductor.guest import Guest
+from common.rpc.conductor.host_power import HostPower
 from common.rpc.conductor.idempotency import Idempotency
 from common.rpc.conductor.interfaces import Interfaces
 from common.rpc.conductor.moves import Moves
@@ -59,6 +60,7 @@ def parts() -> Parts:
         consoles=Consoles.client(conductor.NOBODY),
         catalog=conductor.MemoryCatalog(),
         hosts=conductor.MemoryHosts(),
+        host_power=HostPower.client(conductor.NOBODY),
         aggregates=Aggregates.client(conductor.NOBODY),
         server_groups=ServerGroups.client(conductor.NOBODY),
         quotas=conductor.MemoryQuotas(),

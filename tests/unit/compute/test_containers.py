@@ -41,7 +41,7 @@ _LACKED = frozenset(
     ("suspend", "resume", "rescue", "attach_share", "attach_volume", "swap_volume",
      "extend_volume", "snapshot_volume", "merge_volume_snapshot", "unquiesce", "trigger_crash_dump",
      "change_password", "offer_live", "prepare_live", "migrate_live", "welcome", "complete_live",
-     "console")
+     "console", "power_host", "set_maintenance")
 )  # fmt: skip
 
 

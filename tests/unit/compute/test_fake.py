@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import HypervisorError, ImageUnacceptable
+from common.objects.host_power import HostPowerAction
 from common.objects.resources import Resources
 from common.states import PowerState
 from services.compute.virt.driver import never_cancelled
@@ -110,3 +111,48 @@ def test_the_control_file_overrules_the_configuration_while_it_exists(tmp_path):
 def test_a_fault_that_names_no_error_is_refused():
     with pytest.raises(ValueError, match="NoSuchError"):
         Fault.parse("build:1:NoSuchError")
+
+
+def test_a_host_that_is_powered_off_takes_its_guests_with_it(tmp_path):
+    changed = []
+    driver = make_driver(GuestMemory())
+    driver.start(changed.append)
+    on, saved = make_instance(), make_instance()
+    driver.build(on)
+    driver.build(saved)
+    driver.suspend(saved)
+    changed.clear()
+
+    driver.power_host(HostPowerAction.SHUTDOWN)
+
+    assert driver.health() == "the host is powered off"
+    assert driver.power_states() == {
+        on.uuid: PowerState.SHUTDOWN, saved.uuid: PowerState.SUSPENDED,
+    }  # fmt: skip
+    assert changed == [on.uuid]
+    with pytest.raises(HypervisorError, match="powered off"):
+        driver.power_on(on)
+
+
+@pytest.mark.parametrize("action", [HostPowerAction.STARTUP, HostPowerAction.REBOOT])
+def test_a_host_that_came_back_runs_guests_again_when_asked(action):
+    driver = make_driver(GuestMemory())
+    instance = make_instance()
+    driver.build(instance)
+    driver.power_host(HostPowerAction.SHUTDOWN)
+
+    driver.power_host(action)
+
+    assert driver.health() is None
+    assert driver.power_state(instance.uuid) is PowerState.SHUTDOWN
+    assert driver.power_on(instance) is PowerState.RUNNING
+
+
+def test_a_host_that_is_on_keeps_its_guests_when_it_shall_start_up():
+    driver = make_driver(GuestMemory())
+    instance = make_instance()
+    driver.build(instance)
+
+    driver.power_host(HostPowerAction.STARTUP)
+
+    assert driver.power_state(instance.uuid) is PowerState.RUNNING

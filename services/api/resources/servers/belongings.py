@@ -201,7 +201,7 @@ def _event_host(event: ActionEvent, call: ApiCall) -> Any:
 
 
 def _event_host_id(event: ActionEvent, call: ApiCall) -> str:
-    return views.host_id_of(call.caller.project_id or "", event.host)
+    return views.host_id_of(event.project_id or call.caller.project_id or "", event.host)
 
 
 _EVENT = View("instance-action-event", [

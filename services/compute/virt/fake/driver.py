@@ -11,11 +11,13 @@ from typing import Any
 from common.errors import (
     DomainNotFound,
     GuestHasArrived,
+    HypervisorError,
     InstanceNotReady,
 )
 from common.objects.block_device import BlockDeviceMapping
 from common.objects.console import ConsoleAddress, ConsoleKind
 from common.objects.diagnostics import Diagnostics, DiskCounters
+from common.objects.host_power import HostPowerAction
 from common.objects.image import ImageMeta
 from common.objects.instance import Instance
 from common.objects.live_target import LiveTarget
@@ -97,6 +99,7 @@ class FakeDriver(Driver):
         self._memory = memory
         self._power_changed: PowerSink = lambda _: None
         self._hurried: set[str] = set()
+        self._is_on = True
 
     def start(self, power_changed: PowerSink) -> None:
         self._power_changed = power_changed
@@ -105,7 +108,7 @@ class FakeDriver(Driver):
         self._power_changed = lambda _: None
 
     def health(self) -> str | None:
-        return None
+        return None if self._is_on else "the host is powered off"
 
     def inventory(self) -> Inventory:
         guests = self._memory.guests(self._host)
@@ -130,6 +133,18 @@ class FakeDriver(Driver):
             },
         )
 
+    def power_host(self, action: HostPowerAction) -> None:
+        """A host whose daemon starts is on."""
+        if action is not HostPowerAction.STARTUP:
+            self._is_on = False
+            for uuid, state in self.power_states().items():
+                if state is not PowerState.SUSPENDED:  # its memory is on disk
+                    self._become(uuid, PowerState.SHUTDOWN)
+        self._is_on = action is not HostPowerAction.SHUTDOWN
+
+    def set_maintenance(self, *, on: bool) -> None:
+        """Nothing here needs to be prepared for it."""
+
     def build(
         self,
         instance: Instance,
@@ -137,11 +152,11 @@ class FakeDriver(Driver):
         *,
         paused: bool = False,
     ) -> PowerState:
-        self._director.perform("build", checkpoint)
+        self._perform("build", checkpoint)
         return self._started(instance, PowerState.PAUSED if paused else PowerState.RUNNING)
 
     def destroy(self, instance: Instance) -> None:
-        self._director.perform("destroy", never_cancelled)
+        self._perform("destroy", never_cancelled)
         for left in (instance.uuid, _aside(instance), _offer(instance), _landing(instance)):
             if self._memory.get(self._host, left) is not None:
                 self._memory.put(self._host, left, PowerState.NOSTATE)
@@ -186,7 +201,7 @@ class FakeDriver(Driver):
         *,
         preserve_ephemeral: bool = False,
     ) -> PowerState:
-        self._director.perform("rebuild", checkpoint)
+        self._perform("rebuild", checkpoint)
         return self._started(instance, PowerState.RUNNING)
 
     def snapshot(
@@ -201,7 +216,7 @@ class FakeDriver(Driver):
         return self._snapshots / f"{self._host}.{image_id}.qcow2"
 
     def discard_snapshot(self, image_id: str) -> None:
-        self._director.perform("discard_snapshot", never_cancelled)
+        self._perform("discard_snapshot", never_cancelled)
         self.snapshot_path(image_id).unlink(missing_ok=True)
 
     def attach_interface(
@@ -316,12 +331,12 @@ class FakeDriver(Driver):
     ) -> PowerState:
         if self._memory.get(self._host, _aside(instance)) is None:
             self.power_state(instance.uuid)
-        self._director.perform("take_back", checkpoint)
+        self._perform("take_back", checkpoint)
         self._memory.put(self._host, _aside(instance), PowerState.NOSTATE)
         return self._started(instance, _power(start))
 
     def forget_aside(self, instance: Instance) -> None:
-        self._director.perform("forget_aside", never_cancelled)
+        self._perform("forget_aside", never_cancelled)
         self._memory.put(self._host, _aside(instance), PowerState.NOSTATE)
 
     def receive(
@@ -332,7 +347,7 @@ class FakeDriver(Driver):
         start: bool,
         checkpoint: Checkpoint = never_cancelled,
     ) -> PowerState:
-        self._director.perform("receive", checkpoint)
+        self._perform("receive", checkpoint)
         return self._started(instance, _power(start))
 
     def offer_live(self, instance: Instance, checkpoint: Checkpoint = never_cancelled) -> None:
@@ -341,7 +356,7 @@ class FakeDriver(Driver):
         self._memory.put(self._host, _offer(instance), PowerState.SHUTDOWN)
 
     def withdraw_live(self, instance: Instance) -> None:
-        self._director.perform("withdraw_live", never_cancelled)
+        self._perform("withdraw_live", never_cancelled)
         self._memory.put(self._host, _offer(instance), PowerState.NOSTATE)
 
     def prepare_live(
@@ -352,12 +367,12 @@ class FakeDriver(Driver):
         block_migration: bool | None,
         checkpoint: Checkpoint = never_cancelled,
     ) -> LiveTarget:
-        self._director.perform("prepare_live", checkpoint)
+        self._perform("prepare_live", checkpoint)
         self._memory.put(self._host, _landing(instance), PowerState.SHUTDOWN)
         return LiveTarget(shares_disks=block_migration is not True)
 
     def discard_live(self, instance: Instance) -> None:
-        self._director.perform("discard_live", never_cancelled)
+        self._perform("discard_live", never_cancelled)
         if self._memory.get(self._host, instance.uuid) is not None:
             raise GuestHasArrived(instance=instance.uuid, host=self._host)
         self._memory.put(self._host, _landing(instance), PowerState.NOSTATE)
@@ -377,7 +392,7 @@ class FakeDriver(Driver):
                 raise _Hurried
 
         with contextlib.suppress(_Hurried):
-            self._director.perform("migrate_live", go_on)
+            self._perform("migrate_live", go_on)
         self._hurried.discard(instance.uuid)
         state = self._memory.get(self._host, instance.uuid)
         # A host of another process makes the guest itself, when it welcomes it.
@@ -392,7 +407,7 @@ class FakeDriver(Driver):
             if self._memory.get(self._host, _landing(instance)) is None:
                 raise DomainNotFound(instance=instance.uuid, host=self._host)
             state = PowerState(instance.power_state)  # it comes from another process
-        self._director.perform("welcome", never_cancelled)
+        self._perform("welcome", never_cancelled)
         self._memory.put(self._host, _landing(instance), PowerState.NOSTATE)
         return self._started(instance, state)
 
@@ -407,6 +422,11 @@ class FakeDriver(Driver):
     def complete_live(self, instance_uuid: str) -> None:
         self._hurried.add(instance_uuid)
 
+    def _perform(self, operation: str, checkpoint: Checkpoint) -> None:
+        if not self._is_on:
+            raise HypervisorError(reason=f"host {self._host} is powered off")
+        self._director.perform(operation, checkpoint)
+
     def _change(
         self,
         operation: str,
@@ -416,7 +436,7 @@ class FakeDriver(Driver):
     ) -> PowerState:
         """Perform `operation` on a guest that is there; `to` None leaves its power as it is."""
         before = self.power_state(instance.uuid)
-        self._director.perform(operation, checkpoint)
+        self._perform(operation, checkpoint)
         return self._become(instance.uuid, before if to is None else to)
 
     def _started(self, instance: Instance, state: PowerState) -> PowerState:
@@ -492,7 +512,7 @@ class FakeDriver(Driver):
 
     def cache_image(self, image: ImageMeta, checkpoint: Checkpoint = never_cancelled) -> None:
         """Nothing is downloaded; a file named for the image stands for it."""
-        self._director.perform("cache_image", checkpoint)
+        self._perform("cache_image", checkpoint)
         self._images.mkdir(parents=True, exist_ok=True)
         (self._images / f"{self._host}.{image.id}").touch()
 
