@@ -87,6 +87,9 @@ class Reporter:
         now = self._clock.monotonic()
         is_due = self._sent_at is None or now - self._sent_at >= self._report_interval_s
         news = [r for r in reports if is_due or _lasting(r) != self._sent.get(r.host)]
+        if self._sent_at is None:
+            # What is sent while no conductor has come yet is lost, and waited for all the same.
+            self._to_hosts.greet(service_context())
         for batch in _batches(news, _REPORTS_A_CALL):
             self._to_hosts.report(service_context(), batch)
             self._sent |= {report.host: _lasting(report) for report in batch}

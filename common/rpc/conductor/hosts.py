@@ -16,6 +16,10 @@ class Hosts(Interface, topic=TOPIC, namespace="hosts", version="1.0"):
     1.0  first release
     """
 
+    @call(timeout_s=3)
+    def greet(self, ctx: RequestContext) -> None:
+        """Do nothing but answer, for who would rather not wait long for nobody."""
+
     @call(timeout_s=30)
     def report(self, ctx: RequestContext, reports: list[HostReport]) -> None:
         """What compute hosts have; makes their service and compute node on first sight."""

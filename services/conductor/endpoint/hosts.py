@@ -52,6 +52,9 @@ class HostsEndpoint(Hosts):
 
     # --- what daemons say of themselves ---
 
+    def greet(self, ctx: RequestContext) -> None:
+        """There is a conductor."""
+
     def report(self, ctx: RequestContext, reports: list[HostReport]) -> None:
         """Make or refresh services and compute nodes. Again: the same."""
         if not reports:

@@ -112,25 +112,38 @@ class Scene:
         )
         self.bus = Bus(config.load("test", ["--config-file", str(self.config_file)], []))
         self.reports, self.hosts = NotedReports(), NotedHosts()
-        self.bus.serve(Reports.topic, "conductor", [self.reports, self.hosts]).start()
         self.compute = Compute.client(self.bus, "node")
         self.process = None
 
+    def serve_conductor(self):
+        """Answer in the conductor's place from now on."""
+        self.bus.serve(Reports.topic, "conductor", [self.reports, self.hosts]).start()
+
     def start(self):
         """Start the daemon and wait until it says that all is well."""
+        self.launch()
+        wait_until(self.is_healthy, SOON_S)
+
+    def launch(self):
+        """Start the daemon."""
         code = "import sys; from services.compute.daemon import main; sys.exit(main())"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "--config-file", str(self.config_file)]
         )
-        wait_until(self.is_healthy, SOON_S)
 
     def is_healthy(self):
+        return self.problems() == ""
+
+    def problems(self):
+        """What the daemon says is wrong, "" when all is well; None while it says nothing yet."""
         try:
             url = f"http://127.0.0.1:{self.health_port}/healthz"
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return answer.status == 200
+            with urllib.request.urlopen(url, timeout=5):
+                return ""
+        except urllib.error.HTTPError as unwell:
+            return unwell.read().decode()
         except (urllib.error.URLError, OSError):
-            return False
+            return None
 
     def send(self, operation_id, method, host, instance, **arguments):
         """Ask for an operation, as the conductor's journal does: noted as owed, then cast."""
@@ -183,11 +196,13 @@ class Scene:
 
 @pytest.fixture
 def make_scene(tmp_path, new_vhost):
-    """Makes a Scene; keyword arguments are options of [fake]."""
+    """Makes a Scene, with who answers as `conductor`; others are options of [fake]."""
     scenes = []
 
-    def make(**fake):
+    def make(*, conductor=True, **fake):
         scenes.append(Scene(tmp_path, new_vhost(), **fake))
+        if conductor:
+            scenes[-1].serve_conductor()
         return scenes[-1]
 
     yield make

@@ -20,6 +20,16 @@ def test_every_host_of_the_daemon_is_reported_and_alive(make_scene):
     wait_until(lambda: ("nova-compute", "fake3") in scene.hosts.alive)
 
 
+def test_a_conductor_that_comes_later_hears_of_the_host_at_once(make_scene):
+    scene = make_scene(conductor=False)
+    scene.launch()
+    wait_until(lambda: "not available" in (scene.problems() or ""), 20)
+
+    scene.serve_conductor()
+
+    wait_until(lambda: "node" in scene.hosts.reported)
+
+
 def test_an_instance_is_built_shown_and_destroyed(make_scene):
     scene, instance = make_scene(), make_instance()
     scene.start()
