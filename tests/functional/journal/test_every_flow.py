@@ -435,6 +435,26 @@ def test_an_instance_follows_its_guest_that_has_long_moved(world, stray):
     tidy(world, stray)
 
 
+def test_an_instance_whose_state_was_reset_follows_the_guest_that_moves_all_the_same(world):
+    uuid = world.new_uuid()
+    boot(world, uuid)
+    world.run(uuid)
+    live_migrate(world, uuid)
+    world.run(uuid, failing=2, failure="reset")
+    assert (world.asked[2], set(world.host.guests[uuid])) == ("migrate_live", {"host2"})
+    assert (world.get(uuid).vm_state, world.get(uuid).host) == ("error", "host1")
+    with world.database.begin() as conn:
+        take_over(conn, "host1", {uuid: 4})  # what a look at its guests tells that host
+
+    world.ask(world.arrivals.strays, "host2", {uuid: 1})
+    world.run(uuid)
+
+    assert world.get(uuid).host == "host2"
+    assert_rests(world, uuid, {"active"})
+    assert world.scalars("SELECT status FROM migrations") == ["completed"]
+    tidy(world, uuid)
+
+
 def test_it_does_not_while_it_may_run_where_it_was(world, stray):
     with world.database.begin() as conn:
         take_over(conn, "host1", {stray: 1})
