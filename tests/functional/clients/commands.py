@@ -223,6 +223,8 @@ OPENSTACK = [
     Case("host show fake1", says=("fake1",), version="2.42"),
     Case("host set --disable fake3", version="2.42"),
     Case("host set --enable fake3", version="2.42"),
+    Case("host set --enable-maintenance fake3", version="2.42"),
+    Case("host set --disable-maintenance fake3", version="2.42"),
     # --- projects ---
     Case("limits show --absolute", says=("instances",), version="2.1"),
     Case("quota show --compute", says=("instances",)),
