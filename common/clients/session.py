@@ -6,6 +6,7 @@ a user's token where the user's own rights shall decide. Whatever way a neighbou
 `Unavailable`; its refusals become `Refused`, which the client of that service translates.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ from keystoneauth1 import session as ka_session
 from oslo_config import cfg
 
 from common.errors import KilonovaError, Unavailable
+
+_LINE_BREAKS = re.compile(r"(?:\s|<br\s*/?>)+")
 
 
 class Refused(KilonovaError):
@@ -110,21 +113,29 @@ class ServiceSession:
         except ka.HttpError as answer:
             if answer.http_status >= 500:
                 raise Unavailable(service=f"The {service_type} service") from answer
-            raise _refusal(answer) from answer
+            raise refusal_of(answer) from answer
         except (ka.ConnectFailure, ka.ConnectionError, ka.RequestTimeout) as away:
             raise Unavailable(service=f"The {service_type} service") from away
         except ka.ClientException as failed:
             raise Unavailable(service="The identity service") from failed
 
 
-def _refusal(answer: ka.HttpError) -> Refused:
+def refusal_of(answer: ka.HttpError) -> Refused:
+    """What a service refused, in its own words.
+
+    Most put them into an object of the body's first key; the image service puts them beside each
+    other, with line breaks of HTML.
+    """
     try:
         body: Any = answer.response.json() if answer.response is not None else None
     except ValueError:
         body = None
     inner: Any = next(iter(body.values()), None) if isinstance(body, dict) else None
-    message, error_type = "", ""
-    if isinstance(inner, dict):
-        message = str(inner.get("message") or inner.get("title") or "")
-        error_type = str(inner.get("type") or "")
-    return Refused(message or str(answer.message), status=answer.http_status, error_type=error_type)
+    if not isinstance(inner, dict):
+        inner = body if isinstance(body, dict) else {}
+    message = str(inner.get("message") or inner.get("title") or answer.message)
+    return Refused(
+        _LINE_BREAKS.sub(" ", message).strip(),
+        status=answer.http_status,
+        error_type=str(inner.get("type") or ""),
+    )
