@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """[compute]: what a compute host offers, and the pace at which it reports."""
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 GROUP = "compute"
 
@@ -16,6 +16,13 @@ OPTS = [
     cfg.PortOpt("health_port", default=8783, help="Port of GET /healthz; 0 turns it off."),
     cfg.HostAddressOpt(
         "host_ip", default="127.0.0.1", help="This host's address, as operators see it."
+    ),
+    cfg.ListOpt(
+        "traits",
+        item_type=types.String(regex=r"^[A-Z0-9_]{1,255}$"),
+        default=[],
+        help="Traits of this host beside those that its driver finds, such as CUSTOM_SSD: flavors "
+        "and images require (trait:CUSTOM_SSD=required) or forbid them.",
     ),
     cfg.IntOpt(
         "operation_threads",

@@ -196,6 +196,7 @@ def offer(conf: cfg.ConfigOpts, *, is_fake: bool) -> Offer:
         memory_ratio=options.memory_ratio,
         disk_ratio=options.disk_ratio,
         host_ip=options.host_ip,
+        traits=tuple(options.traits),
     )
 
 

@@ -15,13 +15,17 @@ from services.compute.virt.driver import Driver
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of a host the operator gives away: what is kept back, and over-commit ratios."""
+    """How much of a host the operator gives away: what is kept back, and over-commit ratios.
+
+    `traits`: what the operator says of it, beside what its driver finds.
+    """
 
     reserved: Resources = Resources()
     cpu_ratio: float = 4.0
     memory_ratio: float = 1.0
     disk_ratio: float = 1.0
     host_ip: str = "127.0.0.1"
+    traits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Hosts:
             cpu_ratio=offer.cpu_ratio,
             memory_ratio=offer.memory_ratio,
             disk_ratio=offer.disk_ratio,
-            traits=found.traits,
+            traits=tuple(sorted({*found.traits, *offer.traits})),
             free_disk_gib=found.free_disk_gib,
             running_instances=found.running_instances,
             uptime=found.uptime,

@@ -38,8 +38,8 @@ WEIGHERS = (
     "build_failure", "soft_affinity", "soft_anti_affinity",
 )  # fmt: skip
 # Part of every list of filters: without them a failed build would be tried on the same host again,
-# and a guest sent alive to where it cannot run.
-_ALWAYS = ("ExcludedHostFilter", "CompatibleHypervisorFilter")
+# and a guest sent alive to where it cannot run, or where what it requires is not.
+_ALWAYS = ("ExcludedHostFilter", "CompatibleHypervisorFilter", "TraitsFilter")
 
 
 class SchedulerDaemon:

@@ -45,6 +45,7 @@ class Hypervisor(NamedTuple):
     version: int
     supported: tuple[tuple[str, str, str], ...]
     cpu_info: bytes = b"{}"
+    traits: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, node: ComputeNode) -> "Hypervisor":
@@ -52,7 +53,7 @@ class Hypervisor(NamedTuple):
         report = node.report
         return cls(
             report.hypervisor_type, report.hypervisor_version, report.supported,
-            msgspec.json.encode(report.cpu_info, order="sorted"),
+            msgspec.json.encode(report.cpu_info, order="sorted"), frozenset(report.traits),
         )  # fmt: skip
 
 

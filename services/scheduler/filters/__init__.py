@@ -17,6 +17,7 @@ from services.scheduler.filters import (
     named,
     query,
     state,
+    traits,
     zone,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "named",
     "query",
     "state",
+    "traits",
     "zone",
 ]

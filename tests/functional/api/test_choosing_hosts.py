@@ -30,6 +30,8 @@ def picky(make_cloud: Callable[..., Cloud]) -> Iterator[Cloud]:
         max_io_ops_per_host = 50
         soft_affinity_weight_multiplier = 100
         soft_anti_affinity_weight_multiplier = 100
+        [compute]
+        traits = CUSTOM_LOCAL
     """
     made = make_cloud(options=options)
     try:
@@ -134,6 +136,17 @@ def test_hints_that_name_servers_hold_without_a_word_of_the_operator(cloud, call
 
 def why(server: Any) -> str:
     return str(server.fault["message"])
+
+
+def test_what_a_flavor_requires_holds_without_a_word_of_the_operator(boot, flavor):
+    def ends(**specs: str) -> Any:
+        return boot(flavor(**specs))
+
+    assert ends(**{"trait:COMPUTE_STORAGE_VIRTIO_FS": "required"}).status == "ACTIVE"
+    assert ends(**{"trait:CUSTOM_LOCAL": "required"}).status == "ACTIVE"  # as operators say
+    refused = ends(**{"trait:COMPUTE_STORAGE_VIRTIO_FS": "forbidden"})
+    assert "3 with the trait COMPUTE_STORAGE_VIRTIO_FS" in why(refused)
+    assert "3 without the trait CUSTOM_SSD" in why(ends(**{"trait:CUSTOM_SSD": "required"}))
 
 
 def test_servers_are_apart_from_or_together_with_those_that_they_name(boot):

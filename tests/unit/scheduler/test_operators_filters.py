@@ -303,3 +303,36 @@ def test_isolated_images_and_hosts_are_for_one_another(image, restricts, names):
     hosts = make_host("kept"), make_host("free")
 
     assert accepted("IsolatedHostsFilter", *hosts, settings=settings, image_id=image) == names
+
+
+# --- traits ---
+
+
+def test_a_host_has_the_traits_that_are_required_and_none_that_is_forbidden():
+    hosts = [
+        make_host("a", traits=("CUSTOM_SSD",)),
+        make_host("b", traits=("CUSTOM_SSD", "CUSTOM_NOISY")),
+        make_host("c"),
+    ]
+    specs = {"trait:CUSTOM_SSD": "required", "trait_1:CUSTOM_NOISY": "forbidden"}
+
+    assert reason("TraitsFilter", *hosts, extra_specs=specs) == (
+        ["a"],
+        ["1 without the trait CUSTOM_SSD", "1 with the trait CUSTOM_NOISY"],
+    )
+
+
+def test_an_image_requires_traits_too():
+    hosts = [make_host("a", traits=("CUSTOM_SSD",)), make_host("b")]
+
+    assert accepted("TraitsFilter", *hosts) == ["a", "b"]
+    assert accepted("TraitsFilter", *hosts, image_properties={"trait:CUSTOM_SSD": "required"}) == [
+        "a"
+    ]
+
+
+@pytest.mark.parametrize(
+    "specs", [{"trait:CUSTOM_SSD": "maybe"}, {"traits:": "required"}, {"hw:trait:X": "required"}]
+)
+def test_what_asks_for_no_trait_turns_no_host_away(specs):
+    assert accepted("TraitsFilter", make_host("a"), extra_specs=specs) == ["a"]
