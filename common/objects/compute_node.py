@@ -14,6 +14,7 @@ class HostReport(Versioned, frozen=True, kw_only=True):
     `total` is what the hardware has, `reserved` what the operator keeps back for the host itself.
     `rpc_server` is the queue that the daemon listens on: several fake hosts may share one.
     `connector` is how the host reaches volumes, as volume services want to know it.
+    `dedicated_cpus`: how many of its CPUs guests may have for themselves; None: it does not say.
     """
 
     uuid: str
@@ -36,6 +37,7 @@ class HostReport(Versioned, frozen=True, kw_only=True):
     running_instances: int = 0
     uptime: str | None = None
     connector: dict[str, Any] = {}
+    dedicated_cpus: int | None = None
 
 
 class ComputeNode(Versioned, frozen=True, kw_only=True):

@@ -84,6 +84,7 @@ class Hosts:
             running_instances=found.running_instances,
             uptime=found.uptime,
             connector=found.connector,
+            dedicated_cpus=found.dedicated_cpus,
         )
 
 

@@ -39,7 +39,9 @@ WEIGHERS = (
 )  # fmt: skip
 # Part of every list of filters: without them a failed build would be tried on the same host again,
 # and a guest sent alive to where it cannot run, or where what it requires is not.
-_ALWAYS = ("ExcludedHostFilter", "CompatibleHypervisorFilter", "TraitsFilter")
+_ALWAYS = (
+    "ExcludedHostFilter", "CompatibleHypervisorFilter", "TraitsFilter", "DedicatedCpusFilter",
+)  # fmt: skip
 
 
 class SchedulerDaemon:

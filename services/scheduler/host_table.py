@@ -132,6 +132,10 @@ class HostColumns:
         """What `judge` says of each host's hypervisor."""
         return _looked_up(self.hypervisors, judge, self.hypervisor)
 
+    def by_hardware(self, judge: Callable[[Hardware], bool]) -> Mask:
+        """What `judge` says of each host's machine."""
+        return _looked_up(self.hardware_kinds, judge, self.hardware)
+
     def least(self, key: str, default: float) -> Floats:
         """For each host the least number that its aggregates have under `key`, or `default`."""
         found: Floats = self._kinds.least(key, default)[self.membership]

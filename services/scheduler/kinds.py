@@ -58,13 +58,17 @@ class Hypervisor(NamedTuple):
 
 
 class Hardware(NamedTuple):
-    """What a machine has, what of it is kept back, and how far it may be over-committed."""
+    """What a machine has, what of it is kept back, and how far it may be over-committed.
+
+    `dedicated_cpus`: how many CPUs guests may have for themselves; None: it does not say.
+    """
 
     total: Resources
     reserved: Resources
     cpu_ratio: float
     memory_ratio: float
     disk_ratio: float
+    dedicated_cpus: int | None = None
 
     @classmethod
     def of(cls, node: ComputeNode) -> "Hardware":
@@ -72,7 +76,7 @@ class Hardware(NamedTuple):
         report = node.report
         return cls(
             report.total, report.reserved,
-            report.cpu_ratio, report.memory_ratio, report.disk_ratio,
+            report.cpu_ratio, report.memory_ratio, report.disk_ratio, report.dedicated_cpus,
         )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ class Inventory:
     """What a host has. `supported` is (architecture, hypervisor type, vm mode) triples.
 
     `hypervisor_version` is the number major * 1000000 + minor * 1000 + release. `connector` is
-    how the host reaches volumes, as os-brick describes it.
+    how the host reaches volumes, as os-brick describes it. `dedicated_cpus` is how many of its CPUs
+    guests may have for themselves; None: any number.
     """
 
     node: str
@@ -52,6 +53,7 @@ class Inventory:
     traits: tuple[str, ...] = ()
     uptime: str | None = None
     connector: dict[str, Any] = field(default_factory=dict)
+    dedicated_cpus: int | None = None
 
 
 class Driver(

@@ -307,6 +307,7 @@ class TestLibvirtDriver(DriverContract):
         platform = dataclasses.replace(PLATFORM, dedicated_cpus=frozenset((0, 1)))
         driver = make_driver(platform=platform)
         driver.start(lambda _: None)
+        assert driver.inventory().dedicated_cpus == 2
         instance = make_instance(
             flavor=msgspec.structs.replace(TINY, extra_specs=extra_specs, vcpus=vcpus),
             image=msgspec.structs.replace(IMAGE, properties=properties),

@@ -336,3 +336,36 @@ def test_an_image_requires_traits_too():
 )
 def test_what_asks_for_no_trait_turns_no_host_away(specs):
     assert accepted("TraitsFilter", make_host("a"), extra_specs=specs) == ["a"]
+
+
+# --- dedicated CPUs ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ({"extra_specs": {"hw:cpu_policy": "dedicated"}}, ["four", "unsaid"]),
+        ({"image_properties": {"hw_cpu_policy": "Dedicated"}}, ["four", "unsaid"]),
+        ({"extra_specs": {"hw:cpu_policy": "mixed"}}, ["one", "four", "unsaid"]),
+        ({"extra_specs": {"hw:cpu_policy": "shared"}}, ["none", "one", "four", "unsaid"]),
+        ({}, ["none", "one", "four", "unsaid"]),
+    ],
+)
+def test_dedicated_cpus_are_where_there_are_as_many(asked, there):
+    hosts = [
+        make_host("none", dedicated_cpus=0), make_host("one", dedicated_cpus=1),
+        make_host("four", dedicated_cpus=4), make_host("unsaid"),
+    ]  # fmt: skip
+    need = Resources(vcpus=2, memory_mib=64, disk_gib=1)
+
+    assert accepted("DedicatedCpusFilter", *hosts, need=need, **asked) == there
+
+
+def test_who_lacks_dedicated_cpus_is_said_to():
+    host = make_host("none", dedicated_cpus=0)
+    need = Resources(vcpus=2, memory_mib=64, disk_gib=1)
+    specs = {"hw:cpu_policy": "dedicated"}
+
+    assert reason("DedicatedCpusFilter", host, need=need, extra_specs=specs) == (
+        [], ["1 without 2 dedicated CPUs"],
+    )  # fmt: skip

@@ -133,6 +133,7 @@ class LibvirtDriver(Driver):
             found,
             connector=self._guests.volumes.host_properties(),
             traits=(HOST_TRAIT,) if self._guest_shares.is_possible else (),
+            dedicated_cpus=len(self._guests.platform.dedicated_cpus),
         )
 
     def build(
