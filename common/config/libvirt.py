@@ -51,14 +51,15 @@ OPTS = [
         default="",
         regex=r"^(\^?\d+(-\d+)?(,\^?\d+(-\d+)?)*)?$",
         help="Host CPUs, such as 4-15, that guests with hw:cpu_policy=dedicated get for "
-        "themselves. Empty: this host runs no such guests.",
+        "themselves; other guests run on the others. Empty: this host runs no such guests.",
     ),
     cfg.StrOpt(
         "cpu_shared_set",
         default="",
         regex=r"^(\^?\d+(-\d+)?(,\^?\d+(-\d+)?)*)?$",
-        help="Host CPUs on which QEMU's own threads run for guests with "
-        "hw:emulator_threads_policy=share. Empty: on the guests' dedicated ones.",
+        help="Host CPUs on which guests without dedicated CPUs run (empty: on all that are not "
+        "dedicated), and QEMU's own threads for guests with hw:emulator_threads_policy=share "
+        "(empty: on the guests' dedicated ones).",
     ),
     cfg.StrOpt(
         "disk_format",

@@ -11,8 +11,9 @@ class LiveTarget(Versioned, frozen=True, kw_only=True):
     instance's there, `base_path` the image that its root disk stands on. Its screens listen at
     `vnc_address` and `spice_address`, its serial port at `serial_address` and `serial_port`; None
     where the host gives guests no such console. The host takes memory and disks in at `address`
-    (None: the hypervisor's choice). `pins` are (CPU of the guest, CPU of the host), `volume_paths`
-    (id, path on the host).
+    (None: the hypervisor's choice). `pins` are (CPU of the guest, CPU of the host); CPUs of the
+    guest that are not among them run on `floating_cpus` (none: on any). `volume_paths` are (id,
+    path on the host).
     """
 
     shares_disks: bool = False
@@ -24,4 +25,5 @@ class LiveTarget(Versioned, frozen=True, kw_only=True):
     serial_port: int | None = None
     address: str | None = None
     pins: tuple[tuple[int, int], ...] = ()
+    floating_cpus: tuple[int, ...] = ()
     volume_paths: tuple[tuple[str, str], ...] = ()

@@ -2,6 +2,7 @@
 """The libvirt driver on a real libvirtd: the drivers' contract, and what is libvirt's own."""
 
 import dataclasses
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -321,6 +322,21 @@ class TestLibvirtDriver(DriverContract):
         finally:
             driver.destroy(instance)
 
+    def test_a_guest_keeps_off_the_cpus_that_others_have_for_themselves(
+        self, make_driver, libvirt_host
+    ):
+        platform = dataclasses.replace(
+            PLATFORM, dedicated_cpus=frozenset((0,)), floating_cpus=frozenset((1,))
+        )
+        driver = make_driver(platform=platform)
+        instance = make_instance(flavor=msgspec.structs.replace(TINY, vcpus=2))
+        try:
+            driver.build(instance)
+
+            assert set(_cpus_of_threads(libvirt_host, instance)) == {"1"}
+        finally:
+            driver.destroy(instance)
+
     def test_memory_is_of_large_pages_where_that_is_asked_for(self, driver, large_pages):
         specs = {"hw:mem_page_size": "large"}
         instance = make_instance(flavor=msgspec.structs.replace(TINY, extra_specs=specs))
@@ -341,8 +357,7 @@ class TestLibvirtDriver(DriverContract):
         try:
             driver.build(instance)
 
-            pid = libvirt_host.folder / "run" / "qemu" / f"kilonova-{instance.uuid}.pid"
-            status = libvirt_host.run("cat", f"/proc/{pid.read_text().strip()}/status")
+            status = libvirt_host.run("cat", f"/proc/{_pid(libvirt_host, instance)}/status")
             [locked] = [line.split() for line in status.splitlines() if line.startswith("VmLck")]
             assert int(locked[1]) > 0
         finally:
@@ -475,3 +490,14 @@ class TestLibvirtDriver(DriverContract):
             wait_until(lambda: "tiny guest" in driver.console_output(instance.uuid, tail_bytes=99))
         finally:
             driver.destroy(instance)
+
+
+def _pid(host, instance):
+    file = host.folder / "run" / "qemu" / f"kilonova-{instance.uuid}.pid"
+    return file.read_text().strip()
+
+
+def _cpus_of_threads(host, instance):
+    """The CPUs of the host on which each thread of the guest may run, as ranges."""
+    status = host.run("sh", "-c", f"cat /proc/{_pid(host, instance)}/task/*/status")
+    return re.findall(r"Cpus_allowed_list:\s*(\S+)", status)

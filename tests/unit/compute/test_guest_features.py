@@ -173,6 +173,27 @@ def test_a_mixed_guest_has_the_cpus_of_its_mask_for_itself():
 
 
 @pytest.mark.parametrize(
+    ("specs", "pins", "expected"),
+    [
+        ({}, {}, "0,1"), ({"hw:cpu_policy": "dedicated"}, {0: 2, 1: 3, 2: 4}, None),
+        ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0-1"}, {0: 2, 1: 3}, "0,1"),
+    ],
+    ids=("shared", "dedicated", "mixed"),
+)  # fmt: skip
+def test_cpus_without_one_of_their_own_keep_off_those_of_others(specs, pins, expected):
+    platform = Platform(
+        dedicated_cpus=frozenset((2, 3, 4)), floating_cpus=frozenset((0, 1))
+    )  # fmt: skip
+    guest = make_guest(extra_specs=specs, vcpus=3)
+    hardware = choose_hardware(guest, platform)
+    hardware = dataclasses.replace(
+        hardware, processor=dataclasses.replace(hardware.processor, pins=pins)
+    )
+
+    assert describe(guest, platform, hardware).find("vcpu").get("cpuset") == expected
+
+
+@pytest.mark.parametrize(
     ("policy", "pins", "expected"),
     [
         (None, {0: 2, 1: 3}, "2,3"), ("share", {0: 2, 1: 3}, "0"),

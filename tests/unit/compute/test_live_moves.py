@@ -16,6 +16,7 @@ from services.compute.virt.libvirt.peers import Peers
 # As libvirt writes it, without what no host changes.
 GUEST = """
 <domain type='kvm' id='4'>
+  <vcpu placement='static' cpuset='0-1'>3</vcpu>
   <cputune>
     <vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='5'/><emulatorpin cpuset='4-5'/>
   </cputune>
@@ -73,6 +74,13 @@ def test_consoles_and_host_cpus_are_those_of_the_new_host():
         assert (source.get("host"), source.get("service")) == ("10.0.0.2", "10007")
     assert [pin.get("cpuset") for pin in domain.iterfind("cputune/vcpupin")] == ["2", "3"]
     assert domain.find("cputune/emulatorpin").get("cpuset") == "2,3"
+
+
+@pytest.mark.parametrize(("floating", "expected"), [((6, 7), "6,7"), ((), None)])
+def test_cpus_that_are_not_pinned_run_where_the_new_host_has_it(floating, expected):
+    domain = arrived(pins={0: 2, 1: 3}, floating=floating)
+
+    assert domain.find("vcpu").get("cpuset") == expected
 
 
 def test_only_what_the_guest_writes_into_its_own_folder_is_copied():

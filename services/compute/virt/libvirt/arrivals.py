@@ -82,6 +82,7 @@ class Arrivals:
             serial_port=self._guests.serial_port(instance.uuid),
             address=self._settings.address or None,
             pins=landing.pins,
+            floating_cpus=tuple(sorted(platform.floating_cpus)),
             volume_paths=tuple((volume, source.path) for volume, source in volumes.items()),
         )
 

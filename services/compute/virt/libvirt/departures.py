@@ -178,6 +178,7 @@ class Departures:
             screens={kind: address for kind, address in screens.items() if address},
             serial=serial,
             pins=dict(target.pins),
+            floating=target.floating_cpus,
         )
         running = domain.XMLDesc(_XML)
         at_next_start = domain.XMLDesc(_XML | libvirt.VIR_DOMAIN_XML_INACTIVE)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From configuration to a libvirt driver."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 from oslo_config import cfg
 
@@ -48,6 +50,7 @@ def make_driver(conf: cfg.ConfigOpts) -> LibvirtDriver:
             cpu_features=tuple(options.cpu_features),
             dedicated_cpus=_cpus(options.cpu_dedicated_set),
             shared_cpus=_cpus(options.cpu_shared_set),
+            floating_cpus=_floating_cpus(options),
             disk_cache=options.disk_cache,
             disk_caches=dict(mode.split("=", 1) for mode in options.disk_cachemodes),
             disk_discard=options.disk_discard,
@@ -122,6 +125,13 @@ def volumes_of(conf: cfg.ConfigOpts) -> Volumes:
     )
     rbd = RbdAccess(user=options.rbd_user, secret_uuid=options.rbd_secret_uuid)
     return Volumes(Path(conf.state_path) / "compute" / "volumes", brick, rbd=rbd)
+
+
+def _floating_cpus(options: Any) -> frozenset[int]:
+    """Guests without CPUs of their own keep off those that others have for themselves."""
+    dedicated = _cpus(options.cpu_dedicated_set)
+    others = frozenset(range(os.cpu_count() or 1)) - dedicated if dedicated else frozenset()
+    return _cpus(options.cpu_shared_set) or others
 
 
 def _cpus(text: str) -> frozenset[int]:

@@ -5,11 +5,12 @@ Only what differs between hosts is changed: paths, where its display listens, an
 else is what the guest sees and must stay as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from common.guest_hardware.topology import parse_cpus
+from services.compute.virt.libvirt.domain_xml.processor import float_cpus
 from services.compute.virt.libvirt.domain_xml.spec import EMULATOR
 
 _PATHS = ("file", "path", "dev")
@@ -21,7 +22,8 @@ class Arrival:
 
     `folder` is the instance's (here, there); `files` are single ones, and block devices, by their
     path here. `screens` are the addresses at which its screens listen, by kind, `serial` is address
-    and port of its serial port, `pins` the host CPUs that its own are pinned to.
+    and port of its serial port, `pins` the host CPUs that its own are pinned to, `floating` those
+    on which its other CPUs run (none: on any).
     """
 
     folder: tuple[str, str]
@@ -29,6 +31,7 @@ class Arrival:
     screens: Mapping[str, str] = field(default_factory=dict)
     serial: tuple[str, int] | None = None
     pins: Mapping[int, int] = field(default_factory=dict)
+    floating: Collection[int] = ()
 
 
 def arrival_xml(definition: str, arrival: Arrival) -> str:
@@ -43,6 +46,10 @@ def arrival_xml(definition: str, arrival: Arrival) -> str:
         nvram.text = _there(nvram.text, arrival)
     _listen_at(domain, arrival)
     _pin(domain, arrival.pins)
+    cpus = domain.find("vcpu")
+    if cpus is not None:
+        own = len(domain.findall("cputune/vcpupin"))
+        float_cpus(cpus, int(cpus.text or "0") - own, arrival.floating)
     return ET.tostring(domain, encoding="unicode")
 
 

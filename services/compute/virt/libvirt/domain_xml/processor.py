@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPUs and memory of a domain definition."""
 
+from collections.abc import Collection
 from xml.etree import ElementTree as ET
 
 from services.compute.virt.libvirt.domain_xml.spec import (
@@ -21,7 +22,9 @@ def add_sizes(domain: ET.Element, spec: DomainSpec) -> None:
     flavor, hardware = spec.instance.flavor, spec.hardware
     ET.SubElement(domain, "memory", unit="MiB").text = str(flavor.memory_mib)
     _memory_backing(domain, hardware.memory, is_shared=bool(spec.folders))
-    ET.SubElement(domain, "vcpu").text = str(flavor.vcpus)
+    cpus = ET.SubElement(domain, "vcpu")
+    cpus.text = str(flavor.vcpus)
+    float_cpus(cpus, flavor.vcpus - len(_own(hardware.processor)), spec.platform.floating_cpus)
     _tuning(domain, spec.platform, hardware.limits, hardware.processor)
 
 
@@ -64,6 +67,19 @@ def add_cpu(domain: ET.Element, platform: Platform, processor: ProcessorSpec) ->
             )  # fmt: skip
 
 
+def float_cpus(cpus: ET.Element, floating: int, on: Collection[int]) -> None:
+    """Where those of a guest's `cpus` run that have no host CPU for themselves, `floating` many."""
+    if floating and on:
+        cpus.set("cpuset", ",".join(map(str, sorted(on))))
+    else:
+        cpus.attrib.pop("cpuset", None)
+
+
+def _own(processor: ProcessorSpec) -> dict[int, int]:
+    """The guest's CPUs that have a host CPU for themselves, and which."""
+    return {cpu: host for cpu, host in sorted(processor.pins.items()) if cpu != EMULATOR}
+
+
 def _memory_backing(domain: ET.Element, memory: Memory, *, is_shared: bool) -> None:
     """`is_shared`: other programs of the host see the guest's memory, those that serve folders."""
     if memory.page_kib is None and not memory.locked and not is_shared:
@@ -87,7 +103,7 @@ def _tuning(
     tuning = ET.SubElement(domain, "cputune")
     for name, value in limits.cpu.items():
         ET.SubElement(tuning, name).text = str(value)
-    own = {cpu: host for cpu, host in sorted(processor.pins.items()) if cpu != EMULATOR}
+    own = _own(processor)
     for guest_cpu, host_cpu in own.items():
         ET.SubElement(tuning, "vcpupin", vcpu=str(guest_cpu), cpuset=str(host_cpu))
     if processor.emulator == "isolate":

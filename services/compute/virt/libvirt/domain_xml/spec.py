@@ -17,10 +17,11 @@ class Platform:
     `virt_type` is libvirt's: kvm, or qemu for emulated CPUs. `cpu_mode` is libvirt's as well;
     empty: the default; a `cpu_model` goes before it. `cpu_features` are switched on beside those.
     `dedicated_cpus` are the host CPUs that guests may have for themselves, `shared_cpus` those for
-    what all have in common. `disk_cache` is the cache mode of local disks, `disk_caches` those of
-    other kinds of disks. `pcie_ports`: for all devices of guests without PCI slots, also those to
-    come. `vnc_listen`, `spice_listen` None: no such display; `serial_listen` None: the serial port
-    is only logged.
+    what all have in common, `floating_cpus` those on which CPUs of guests run that have no host CPU
+    for themselves (none: on any). `disk_cache` is the cache mode of local disks, `disk_caches`
+    those of other kinds of disks. `pcie_ports`: for all devices of guests without PCI slots, also
+    those to come. `vnc_listen`, `spice_listen` None: no such display; `serial_listen` None: the
+    serial port is only logged.
     """
 
     virt_type: str = "qemu"
@@ -31,6 +32,7 @@ class Platform:
     cpu_features: tuple[str, ...] = ()
     dedicated_cpus: frozenset[int] = frozenset()
     shared_cpus: frozenset[int] = frozenset()
+    floating_cpus: frozenset[int] = frozenset()
     disk_cache: str = "writeback"
     disk_caches: Mapping[str, str] = field(default_factory=dict)
     disk_discard: bool = True
