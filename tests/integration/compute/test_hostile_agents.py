@@ -74,7 +74,7 @@ while :; do
       exec 3>&-
       exec qemu-ga -m virtio-serial -p $port -t /run ;;
     *guest-set-user-password*) say $manner, password; answer ;;
-    *guest-fsfreeze-freeze*) [ $manner = silent ] && fsfreeze -f /; say $manner, freeze; answer ;;
+    *guest-fsfreeze-freeze*) fsfreeze -f /; say $manner, freeze; answer ;;
     *guest-fsfreeze-thaw*) fsfreeze -u /; say $manner, thaw; answer ;;
     *) answer ;;
   esac

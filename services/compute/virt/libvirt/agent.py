@@ -15,6 +15,9 @@ _NONE_THERE = (
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
 )
+# libvirt asked nobody, or the agent has said in due form that it did not.
+_NOT_ASKED = (libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+_NOT_DONE = ("agent is not connected", "unable to execute QEMU agent command")
 _MOST_WORDS = 200
 
 
@@ -49,3 +52,12 @@ def ask(
             clean = "".join(c if c.isprintable() else " " for c in said)[:_MOST_WORDS]
             raise NotSupported(f"The guest's agent does not do it: {clean}") from refused
         raise
+
+
+def may_be_done(refused: NotSupported) -> bool:
+    """Whether an agent may have done what `ask` was refused: it only did not say so."""
+    cause = refused.__cause__
+    if not isinstance(cause, libvirt.libvirtError):
+        return True
+    said = str(cause)
+    return cause.get_error_code() not in _NOT_ASKED and not any(w in said for w in _NOT_DONE)

@@ -21,7 +21,11 @@ LOG = logging.getLogger(__name__)
 
 # In libvirt's words, or in those of the agent itself when libvirt was started anew meanwhile.
 _FROZEN_ALREADY = ("already quiesced", "agent is in frozen state")
-_THAW_S = 5
+# For an agent that froze its guest and then spoke nonsense: libvirt turns away from such, and
+# hears the next one a moment later.
+_THAW_AGAIN_S = 10
+_TRY_S = 5
+_PAUSE_S = 0.5
 
 
 class Freezer:
@@ -55,8 +59,15 @@ class Freezer:
         return True
 
     def thaw(self, domain: Any) -> None:
-        """Let it write again. Again: it does. Raises: NotSupported, libvirtError."""
-        self._thaw(domain, self._patience_s)
+        """Let it write again. Again: it does. Raises: NotSupported, libvirtError.
+
+        What cannot be told is tried again when the daemon starts: `thaw_left`.
+        """
+        try:
+            self._thaw(domain, self._patience_s)
+        except NotSupported as refused:
+            LOG.warning("Guest %s was frozen and may be still: %s", domain.UUIDString(), refused)
+            self._thaw_again(domain)
 
     def thaw_left(self, find: Callable[[str], Any]) -> None:
         """Let those write again that a killed daemon has left frozen; `find` gives their domains.
@@ -81,17 +92,27 @@ class Freezer:
         mark = self._mark(domain.UUIDString())
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        asked_at = time.monotonic()
         try:
             agent.ask(domain, domain.fsFreeze, self._patience_s, fine=_FROZEN_ALREADY)
-        except NotSupported:
-            if time.monotonic() - asked_at < self._patience_s:
+        except NotSupported as refused:
+            if agent.may_be_done(refused):
+                with contextlib.suppress(NotSupported):
+                    self._thaw_again(domain)
+            else:
                 mark.unlink(missing_ok=True)
-                raise
-            # An agent that is merely slow would leave its guest frozen for ever.
-            with contextlib.suppress(NotSupported):
-                self._thaw(domain, _THAW_S)
             raise
+
+    def _thaw_again(self, domain: Any) -> None:
+        deadline = time.monotonic() + _THAW_AGAIN_S
+        while True:
+            try:
+                return self._thaw(domain, _TRY_S)
+            except NotSupported as refused:
+                if time.monotonic() > deadline:
+                    uuid = domain.UUIDString()
+                    LOG.warning("Guest %s may be frozen until the next start: %s", uuid, refused)
+                    raise
+            time.sleep(_PAUSE_S)
 
     def _thaw(self, domain: Any, patience_s: int) -> None:
         if not power.is_off(domain):
