@@ -21,7 +21,6 @@ import os_brick
 from os_brick import exception, privileged
 from os_brick.initiator import connector as initiators
 from os_brick.initiator import utils as initiator_utils
-from os_brick.privileged import rootwrap
 from os_brick.remotefs.remotefs import RemoteFsClient
 from oslo_concurrency import lockutils, processutils
 from oslo_config import cfg
@@ -29,6 +28,7 @@ from oslo_privsep.daemon import FailedToDropPrivileges
 from oslo_utils import strutils
 
 from common.errors import VolumeUnreachable
+from services.compute import mounts
 from services.compute.volume_sources import BLOCK_TYPES, SHARE_TYPES
 
 LOG = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class Brick:
         settings = self._settings
         more: dict[str, Any] = {}
         if kind in SHARE_TYPES:
+            more["execute"] = mounts.execute
             more["conn"] = {"mount_point_base": str(settings.mount_path)}
             more[f"{kind}_mount_options"] = settings.nfs_mount_options or None
         made: Connector = initiators.InitiatorConnector.factory(
@@ -154,10 +155,9 @@ class Brick:
     def unmount(self, export: str) -> None:
         """Unmount an NFS share. Again: it is not mounted. Raises: one of FAILURES."""
         client = RemoteFsClient("nfs", "", nfs_mount_point_base=str(self._settings.mount_path))
-        folder = client.get_mount_point(export)
-        if folder in mount_points():
-            rootwrap.execute("umount", folder, run_as_root=True)
-        Path(folder).rmdir()
+        folder = Path(client.get_mount_point(export))
+        mounts.unmount(folder)
+        folder.rmdir()
 
     def _least_properties(self) -> dict[str, Any]:
         return {
@@ -189,8 +189,3 @@ def in_words(failed: BaseException) -> str:
         text = str(failed) or type(failed).__name__
     text = re.sub(r"\s+", " ", strutils.mask_password(text)).strip()
     return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}…"
-
-
-def mount_points() -> set[str]:
-    """Where something is mounted on this host."""
-    return {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}

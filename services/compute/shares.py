@@ -5,20 +5,17 @@ Each guest has mounts of its own, in a folder of its own: what one lets go of ta
 another. What is mounted the kernel knows; nothing is written down.
 """
 
-import os
 from pathlib import Path
 
-from os_brick.privileged import rootwrap
 from os_brick.remotefs.remotefs import RemoteFsClient
 
 from common.errors import HypervisorError, NotSupported
 from common.objects.share_mapping import ShareMapping
-from services.compute.brick import FAILURES, in_words, mount_points
+from services.compute import mounts
+from services.compute.brick import FAILURES, in_words
 
 # Where distributions put what shows folders to guests.
 _VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", "/usr/lib/virtiofsd")
-
-_DAEMONS = ("libvirtd", "virtqemud")
 
 
 def find_virtiofsd() -> str | None:
@@ -26,58 +23,38 @@ def find_virtiofsd() -> str | None:
     return next((path for path in _VIRTIOFSD if Path(path).is_file()), None)
 
 
-def are_seen_by_libvirt(proc: Path = Path("/proc")) -> bool:
-    """Whether what this process mounts is there for the libvirt daemons of this machine, too.
-
-    Else a guest would be shown an empty folder. It is where all of them are in this process's mount
-    namespace; that of one that cannot be looked at is another one.
-    """
-    daemons = [folder for folder in proc.glob("[0-9]*") if _comm(folder) in _DAEMONS]
-    return bool(daemons) and {_mounts_of(each) for each in daemons} == {_mounts_of(proc / "self")}
-
-
-def _comm(process: Path) -> str:
-    try:
-        return (process / "comm").read_text().strip()
-    except OSError:
-        return ""  # it has just ended
-
-
-def _mounts_of(process: Path) -> str:
-    try:
-        return os.readlink(process / "ns" / "mnt")
-    except OSError:
-        return ""
-
-
 class Shares:
     """Mounts below `folder`, with these options of mount(8)."""
 
     def __init__(self, folder: Path, nfs_mount_options: str = "") -> None:
-        self._folder = folder.resolve()  # as the kernel names it
+        self.folder = folder.resolve()  # as the kernel names it
         self._options = nfs_mount_options
 
     def mount(self, instance_uuid: str, share: ShareMapping) -> Path:
         """Mount the share for this guest; where. Again: it is there.
 
         Raises: HypervisorError, NotSupported (its protocol).
-        Blocks: for as long as its server takes to answer, or not to.
+        Blocks: while its server does not answer, for a few minutes at most.
         """
         if share.protocol != "NFS":
             raise NotSupported(f"This host cannot mount shares of protocol {share.protocol}.")
-        base = self._folder / instance_uuid
+        base = self.folder / instance_uuid
         base.mkdir(parents=True, exist_ok=True)
         client = self._client(base)
+        folder = Path(client.get_mount_point(share.export_location))
         try:
             client.mount(share.export_location)
+            if not mounts.answers(folder):
+                reason = f"the server of share {share.share_id} does not answer"
+                raise HypervisorError(reason=reason)
         except FAILURES as failed:
             reason = f"share {share.share_id} cannot be mounted: {in_words(failed)}"
             raise HypervisorError(reason=reason) from failed
-        return Path(client.get_mount_point(share.export_location))
+        return folder
 
     def unmount(self, instance_uuid: str, share: ShareMapping) -> None:
         """Unmount it. Again: it is not there. Raises: HypervisorError."""
-        base = self._folder / instance_uuid
+        base = self.folder / instance_uuid
         if base.exists():
             self._leave(Path(self._client(base).get_mount_point(share.export_location)))
 
@@ -86,7 +63,7 @@ class Shares:
 
         Raises: HypervisorError.
         """
-        base = self._folder / instance_uuid
+        base = self.folder / instance_uuid
         if not base.exists():
             return
         for folder in base.iterdir():
@@ -95,13 +72,13 @@ class Shares:
 
     def _client(self, base: Path) -> RemoteFsClient:
         return RemoteFsClient(
-            "nfs", "", nfs_mount_point_base=str(base), nfs_mount_options=self._options or None
-        )
+            "nfs", "", execute=mounts.execute,
+            nfs_mount_point_base=str(base), nfs_mount_options=self._options or None,
+        )  # fmt: skip
 
     def _leave(self, folder: Path) -> None:
         try:
-            if str(folder) in mount_points():
-                rootwrap.execute("umount", str(folder), run_as_root=True)
+            mounts.unmount(folder)
             if folder.exists():
                 folder.rmdir()
         except FAILURES as failed:

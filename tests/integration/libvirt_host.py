@@ -41,7 +41,6 @@ while True:
 _INIT = """
 set -eu
 hostname {name}
-mount --make-rprivate /
 mount -t proc proc /proc
 # libvirt starts no container where version 2 is beside the controllers of version 1: it would mount
 # that one first, where nothing is yet.
@@ -199,6 +198,7 @@ class LibvirtHost:
         )
         if fabric is not None:
             fabric.certify(self.name, self.pki)
+        self._shares = self.folder / "guests" / "shares"
         (self.folder / "init").write_text(
             _INIT.format(
                 name=f"host-{self.name.replace('.', '-')}" if fabric else name,
@@ -211,9 +211,11 @@ class LibvirtHost:
     def start(self) -> None:
         """Start it and wait until it answers. Again: after `crash` only."""
         command = [
-            "unshare", "--net", "--mount", "--uts", "--cgroup", "--pid", "--fork",
-            "--kill-child=SIGKILL", "--", "tini", "-g", "--", "bash", str(self.folder / "init"),
+            "unshare", "--net", "--mount", "--propagation", "slave", "--uts", "--cgroup", "--pid",
+            "--fork", "--kill-child=SIGKILL", "--", "tini", "-g", "--", "bash",
+            str(self.folder / "init"),
         ]  # fmt: skip
+        self._share_mounts()
         with (self.folder / "out").open("ab") as out:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
@@ -221,6 +223,17 @@ class LibvirtHost:
         if self.fabric is not None:
             self.fabric.plug(self.name, self._first_process())
         self._wait_until_it_answers()
+
+    def _share_mounts(self) -> None:
+        """Have libvirt see what is mounted where drivers mount shares, as `deploy/up` does."""
+        if not self._are_shares_mounted():
+            self._shares.mkdir(exist_ok=True)
+            for how in (["--bind", self._shares], ["--make-private"], ["--make-shared"]):
+                subprocess.run(["mount", *how, self._shares], check=True, timeout=20)
+
+    def _are_shares_mounted(self) -> bool:
+        asked = subprocess.run(["mountpoint", "--quiet", self._shares], timeout=20, check=False)
+        return asked.returncode == 0
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + _START_WITHIN_S
@@ -285,6 +298,8 @@ class LibvirtHost:
     def stop(self) -> None:
         """Kill the host with its guests and remove its folder."""
         self.crash()
+        if self._are_shares_mounted():
+            subprocess.run(["umount", self._shares], check=True, timeout=20)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

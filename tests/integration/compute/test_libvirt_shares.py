@@ -30,19 +30,28 @@ def a_share(**values):
     return ShareMapping(uuid="m", share_id="s", tag="t", export_location="nas:/s", **values)
 
 
-def mounts_below(folder):
-    """Mount points below a folder."""
-    lines = Path("/proc/mounts").read_text().splitlines()
-    return [path for path in (line.split()[1] for line in lines) if path.startswith(str(folder))]
+def mounts_below(host):
+    """Mounts of guests' shares, as the daemon and libvirt have them, which is the same."""
+    ours, its = Path("/proc/mounts").read_text(), host.run("cat", "/proc/mounts")
+    found, seen = (
+        sorted(
+            path
+            for path in (line.split()[1] for line in text.splitlines())
+            if path.startswith(f"{host.folder}/guests/shares/")
+        )
+        for text in (ours, its)
+    )
+    assert found == seen
+    return found
 
 
 class TestLibvirtShares(ShareContract):
     @pytest.fixture
     def driver(self, make_driver, changes, libvirt_host):
-        driver = make_driver(share_mount_options="bind", mounts_are_seen=True)
+        driver = make_driver(share_mount_options="bind")
         driver.start(changes.append)
         yield driver
-        assert mounts_below(libvirt_host.folder) == []
+        assert mounts_below(libvirt_host) == []
 
     @pytest.fixture
     def location(self, libvirt_host):
@@ -68,7 +77,7 @@ class TestLibvirtShares(ShareContract):
 
         def has(instance):
             if f"kilonova-{instance.uuid}" not in libvirt_host.run("virsh", "list", "--all"):
-                return set(mounts_below(libvirt_host.folder))
+                return set(mounts_below(libvirt_host))
             now, later = folders(instance), folders(instance, "--inactive")
             assert now == later
             return now
@@ -93,9 +102,46 @@ class TestLibvirtShares(ShareContract):
             driver.attach_share(off, share)
         driver.detach_share(off, share)
 
+    def test_a_host_that_restarted_mounts_shares_anew(self, driver, off, make_share, libvirt_host):
+        share = make_share()
+        driver.attach_share(off, share)
+        before = mounts_below(libvirt_host)
+        unmount(*before)
 
-def test_a_host_whose_libvirt_does_not_see_its_mounts_has_no_shares(make_driver):
-    driver = make_driver()  # the tests' libvirtd is in a mount namespace of its own
+        driver.power_on(with_shares(off, share))
+
+        assert mounts_below(libvirt_host) == before != []
+
+    def test_a_server_is_deleted_after_its_host_restarted(
+        self, driver, off, make_share, libvirt_host
+    ):
+        driver.attach_share(off, make_share())
+        unmount(*mounts_below(libvirt_host))
+
+        driver.destroy(off)
+
+        assert not (libvirt_host.folder / "guests" / "shares" / off.uuid).exists()
+
+    def test_a_daemon_killed_after_the_mount_leaves_nothing_of_a_deleted_server(
+        self, driver, off, make_share, libvirt_host
+    ):
+        # all that is known of it is what the kernel has mounted
+        Shares(libvirt_host.folder / "guests" / "shares", "bind").mount(off.uuid, make_share())
+        assert mounts_below(libvirt_host) != []
+
+        driver.destroy(off)
+
+        assert mounts_below(libvirt_host) == []
+
+
+def unmount(*folders):
+    """As the end of a host does."""
+    subprocess.run(["umount", *folders], check=True)
+
+
+def test_a_host_whose_libvirt_does_not_see_its_mounts_has_no_shares(make_driver, libvirt_host):
+    # the tests' libvirtd is in a mount namespace of its own, which is told of one folder
+    driver = make_driver(state_folder=libvirt_host.folder / "guests" / "elsewhere")
     driver.start(lambda _: None)
 
     assert HOST_TRAIT not in driver.inventory().traits

@@ -29,7 +29,8 @@ from common.objects.network import VirtualInterface
 from common.states import PowerState
 from services.compute import block_devices, config_drive, vifs
 from services.compute.images import CachedImage, ImageCache
-from services.compute.shares import Shares, are_seen_by_libvirt, find_virtiofsd
+from services.compute.mounts import are_seen_by_libvirt
+from services.compute.shares import Shares, find_virtiofsd
 from services.compute.virt.driver import Checkpoint, lacks
 from services.compute.virt.libvirt import disks, power
 from services.compute.virt.libvirt.connection import Connection, libvirt_speaks
@@ -84,8 +85,7 @@ class Guests:
 
     def find_virtiofsd(self) -> None:
         """See whether guests can have shares here, now that libvirt runs."""
-        is_seen = self.settings.mounts_are_seen
-        if are_seen_by_libvirt() if is_seen is None else is_seen:
+        if are_seen_by_libvirt(self.shares.folder, self.settings.connection_uri):
             self.virtiofsd = find_virtiofsd()
 
     # --- finding ---

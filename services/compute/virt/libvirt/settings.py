@@ -36,8 +36,7 @@ class MigrationSettings:
 class Settings:
     """How this host runs guests. `virt_type` may be `auto`; seconds where the name ends in _s.
 
-    `consoles_at` is where the console daemon reaches consoles of each kind. `mounts_are_seen`:
-    whether libvirt sees what this process mounts; None: that is found out.
+    `consoles_at` is where the console daemon reaches consoles of each kind.
     """
 
     host: str
@@ -61,5 +60,4 @@ class Settings:
     )
     migration: MigrationSettings = dataclasses.field(default_factory=MigrationSettings)
     share_mount_options: str = ""
-    mounts_are_seen: bool | None = None
     tree: TreeSettings = dataclasses.field(default_factory=TreeSettings)
