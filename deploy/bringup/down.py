@@ -5,6 +5,7 @@ Debian packages stay: others may use them by now.
 """
 
 import shutil
+from pathlib import Path
 
 from deploy.bringup.cloud import Cloud, settings_file
 from deploy.bringup.commands import succeeds
@@ -64,7 +65,27 @@ def _remove_networks(cloud: Cloud) -> None:
         raise Failed("kilonova-companion purge-network failed; run it by hand to see why")
 
 
+def _unmount_below(state: Path) -> None:
+    """Unmount what is mounted for guests: or removing the folder removes what is on shares.
+
+    Raises: Failed.
+    """
+    for folder in _mounts_below(state):
+        # lazily: its server may be gone
+        succeeds("umount", "--lazy", str(folder))
+    if left := _mounts_below(state):
+        raise Failed(f"{left[0]} cannot be unmounted; nothing below {state} was removed")
+
+
+def _mounts_below(state: Path) -> list[Path]:
+    """What lies on others first."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    points = [Path(line.split()[1]) for line in lines]
+    return [point for point in reversed(points) if point.is_relative_to(state)]
+
+
 def _remove_folders(paths: Paths) -> None:
+    _unmount_below(paths.state)
     for folder in (paths.run, paths.etc, paths.log, paths.state):
         shutil.rmtree(folder, ignore_errors=True)
     if paths.prefix is not None and paths.prefix.is_dir() and not any(paths.prefix.iterdir()):

@@ -65,6 +65,8 @@ class Libvirt:
             'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nremember_owner = 0\n'
             'security_driver = "none"\nnamespaces = []\n',
         )
+        for folder in ("compute/shares", "mnt"):
+            _hand_on(self._paths.state / folder)
         write(self._etc / "lxc.conf", 'security_driver = "none"\n')
         write(self._etc / "virtlogd.conf", "max_size = 1048576\nmax_backups = 1\n")
         if not (_NAMESPACES / self._namespace).exists():
@@ -124,6 +126,19 @@ class Libvirt:
             run("ip", "netns", "del", self._namespace)
         for group in Path("/sys/fs/cgroup").glob(f"*/{self._paths.tag}"):
             _remove_cgroup(group)
+
+
+def _hand_on(folder: Path) -> None:
+    """Have mounts that are made below the folder appear in namespaces that follow this one.
+
+    Only of it: what else is mounted on the machine stays as private as it was. Again: it is so.
+    """
+    if not succeeds("mountpoint", "--quiet", str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        run("mount", "--bind", str(folder), str(folder))
+        # or it would be in the group of the mount that it lies on
+        run("mount", "--make-private", str(folder))
+        run("mount", "--make-shared", str(folder))
 
 
 def _remove_cgroup(group: Path) -> None:
