@@ -113,10 +113,10 @@ def share(user: User) -> Iterator[str]:
 @pytest.fixture
 def server(user: User) -> Any:
     made = user.sdk.create_server(
-        "guest", flavor="m1.nano", image="guest", network="private", wait=True, timeout=60
+        "guest", flavor="m1.nano", image="guest", network="private", wait=True, timeout=180
     )
     user.sdk.compute.stop_server(made)
-    return user.sdk.compute.wait_for_server(made, "SHUTOFF", wait=60)
+    return user.sdk.compute.wait_for_server(made, "SHUTOFF", wait=180)
 
 
 def _guest(cloud: Deployed, server: Any) -> RealGuest:
