@@ -17,10 +17,12 @@ from common.observability import log
 from common.wsgi import Served, ServeOptions, serve
 
 if TYPE_CHECKING:
+    from common.clock import Clock
     from common.presence import Presence
     from common.rpc.transport import Bus
     from services.api.app import AppOptions
     from services.api.console_urls import ConsoleUrls
+    from services.api.routes import Parts
 
 LOG = logging.getLogger(__name__)
 
@@ -29,14 +31,35 @@ _PROGRAM = "kilonova-api"
 
 def make(conf: cfg.ConfigOpts) -> Served:
     """The application of one worker, with its own connections."""
+    from common.clock import SystemClock
+    from common.policy import Policy
+    from common.rpc.transport import Bus
+    from services.api.app import behind, make_app
+    from services.api.auth import TokenFilter
+    from services.api.readiness import Readiness
+
+    bus, clock = Bus(conf), SystemClock()
+    parts = _parts(conf, bus, clock)
+    readiness = Readiness(parts.hosts, clock)
+    app_options = _app_options(conf)
+    app = make_app(parts, Policy(conf), app_options, readiness.problems)
+    presence = _present(conf, bus, readiness.problems)
+
+    def stop() -> None:
+        presence.stop()
+        bus.close()
+
+    return Served(behind(TokenFilter(app, conf, clock), app, app_options), stop)
+
+
+def _parts(conf: cfg.ConfigOpts, bus: "Bus", clock: "Clock") -> "Parts":
+    """Conductor and neighbours, as handlers ask them."""
     from common.clients.identity import IdentityClient
     from common.clients.image import UserImageClient
     from common.clients.network import UserNetworkClient
     from common.clients.session import ServiceSession
     from common.clients.share import UserShareClient
     from common.clients.volume import UserVolumeClient
-    from common.clock import SystemClock
-    from common.policy import Policy
     from common.rpc.conductor.aggregates import Aggregates
     from common.rpc.conductor.catalog import Catalog
     from common.rpc.conductor.consoles import Consoles
@@ -59,23 +82,14 @@ def make(conf: cfg.ConfigOpts) -> Served:
     from common.rpc.conductor.tasks import Tasks
     from common.rpc.conductor.usage import Usage
     from common.rpc.conductor.volumes import Volumes
-    from common.rpc.transport import Bus
-    from services.api.app import behind, make_app
-    from services.api.auth import TokenFilter
     from services.api.lookups import Lookups
-    from services.api.readiness import Readiness
     from services.api.routes import Parts
 
     config.add(conf, ["service_user"])
-    options, clock = conf.api, SystemClock()
-    bus = Bus(conf)
-    session, hosts = ServiceSession(conf), Hosts.client(bus)
-    networks, images = (
-        UserNetworkClient(session),
-        UserImageClient(session, cache_s=options.image_cache_s, clock=clock),
-    )
-    readiness = Readiness(hosts, clock)
-    parts = Parts(
+    session = ServiceSession(conf)
+    networks = UserNetworkClient(session)
+    images = UserImageClient(session, cache_s=conf.api.image_cache_s, clock=clock)
+    return Parts(
         servers=Servers.client(bus),
         power=Power.client(bus),
         guest=Guest.client(bus),
@@ -88,7 +102,7 @@ def make(conf: cfg.ConfigOpts) -> Served:
         moves=Moves.client(bus),
         consoles=Consoles.client(bus),
         catalog=Catalog.client(bus),
-        hosts=hosts,
+        hosts=Hosts.client(bus),
         host_power=HostPower.client(bus),
         aggregates=Aggregates.client(bus),
         server_groups=ServerGroups.client(bus),
@@ -105,18 +119,9 @@ def make(conf: cfg.ConfigOpts) -> Served:
         share_service=UserShareClient(session),
         identity=IdentityClient(session),
         console_urls=_console_urls(conf),
-        show_password=options.enable_instance_password,
-        max_limit=options.max_limit,
+        show_password=conf.api.enable_instance_password,
+        max_limit=conf.api.max_limit,
     )
-    app_options = _app_options(conf)
-    app = make_app(parts, Policy(conf), app_options, readiness.problems)
-    presence = _present(conf, bus, readiness.problems)
-
-    def stop() -> None:
-        presence.stop()
-        bus.close()
-
-    return Served(behind(TokenFilter(app, conf, clock), app, app_options), stop)
 
 
 def _present(conf: cfg.ConfigOpts, bus: "Bus", health: Callable[[], dict[str, str]]) -> "Presence":
