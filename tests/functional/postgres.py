@@ -27,6 +27,7 @@ __all__ = [
     "Queries",
     "database",
     "database_url",
+    "module_pool",
     "new_database",
     "postgres",
     "queries",
@@ -166,18 +167,27 @@ def database_url(postgres: Postgres, schema_template: str) -> Iterator[str]:
     postgres.drop(name)
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A pool on the module's database; every table is emptied after the test."""
+@pytest.fixture(scope="module")
+def module_pool(database_url: str) -> Iterator[Database]:
+    """Connections for all tests of a module: new ones plan and compile every statement anew."""
     made = Database(database_url, pool_size=8, connect_timeout_s=2)
     yield made
-    with made.begin() as conn:
-        names = conn.exec_driver_sql(
-            "SELECT string_agg(quote_ident(tablename), ',') FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-        ).scalar_one()
-        conn.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
     made.close()
+
+
+@pytest.fixture
+def database(module_pool: Database) -> Iterator[Database]:
+    """A pool on the module's database; every table is emptied after the test."""
+    yield module_pool
+    with module_pool.begin() as conn:
+        names = conn.exec_driver_sql(
+            "SELECT quote_ident(tablename) FROM pg_tables"
+            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        ).scalars()
+        looks = " UNION ALL ".join(f"(SELECT '{name}' FROM {name} LIMIT 1)" for name in names)
+        # To truncate a table takes longer than to look into all of them.
+        if full := conn.exec_driver_sql(looks).scalars().all():
+            conn.exec_driver_sql(f"TRUNCATE {','.join(full)} RESTART IDENTITY CASCADE")
 
 
 class Queries:
@@ -185,7 +195,12 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self.sent: list[str] = []
-        event.listen(database.engine, "before_cursor_execute", self._note)
+        self._engine = database.engine
+        event.listen(self._engine, "before_cursor_execute", self._note)
+
+    def stop(self) -> None:
+        """Count no more."""
+        event.remove(self._engine, "before_cursor_execute", self._note)
 
     def _note(self, _conn: object, _cursor: object, statement: str, *_rest: object) -> None:
         self.sent.append(statement)
@@ -200,6 +215,8 @@ class Queries:
 
 
 @pytest.fixture
-def queries(database: Database) -> Queries:
+def queries(database: Database) -> Iterator[Queries]:
     """Counter of the statements that go through `database`."""
-    return Queries(database)
+    made = Queries(database)
+    yield made
+    made.stop()
