@@ -152,6 +152,10 @@ class Brick:
         with initiator_utils.guard_connection(shared):
             yield
 
+    def answers(self, folder: Path) -> bool:
+        """Whether the share that is mounted there answers. Raises: one of FAILURES."""
+        return mounts.answers(folder)
+
     def unmount(self, export: str) -> None:
         """Unmount an NFS share. Again: it is not mounted. Raises: one of FAILURES."""
         client = RemoteFsClient("nfs", "", nfs_mount_point_base=str(self._settings.mount_path))

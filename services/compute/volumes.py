@@ -20,7 +20,6 @@ from common.errors import DiskFull, VolumeUnreachable
 from common.objects.block_device import BlockDeviceMapping
 from services.compute.brick import Connector, brick_speaks
 from services.compute.images import GIB
-from services.compute.mounts import answers
 from services.compute.volume_records import Record, Records
 from services.compute.volume_sources import (
     RBD,
@@ -47,6 +46,9 @@ class Ways(Protocol):
 
     def guarded(self, kind: str) -> contextlib.AbstractContextManager[None]:
         """Keep others away while a device comes or goes."""
+
+    def answers(self, folder: Path) -> bool:
+        """Whether the share that is mounted there answers."""
 
     def unmount(self, export: str) -> None:
         """Unmount an NFS share. Again: it is not mounted."""
@@ -162,10 +164,18 @@ class Volumes:
             path = device["path"]
         path = path.decode() if isinstance(path, bytes) else str(path)
         if kind in SHARE_TYPES:
-            _check_answers(volume_id, Path(path).parent)
+            self._check_answers(volume_id, Path(path).parent)
         is_block = _look(volume_id, path)
         found = {name: value for name, value in device.items() if isinstance(value, str | int)}
         return found, source_of(volume_id, kind, data, path, is_block=is_block)
+
+    def _check_answers(self, volume_id: str | None, folder: Path) -> None:
+        """Raises: VolumeUnreachable, where the server is gone: looking would wait for it."""
+        with brick_speaks(volume_id):
+            is_there = self._ways.answers(folder)
+        if not is_there:
+            reason = f"the server of {folder} does not answer"
+            raise VolumeUnreachable(volume=volume_id, reason=reason)
 
     def _let_go(self, record: Record, *, force: bool) -> None:
         others = [
@@ -211,14 +221,6 @@ class Volumes:
 
 def _kind_and_data(record: Record) -> tuple[str, dict[str, Any]]:
     return str(record.connection["driver_volume_type"]).lower(), record.connection["data"]
-
-
-def _check_answers(volume_id: str | None, folder: Path) -> None:
-    """Raises: VolumeUnreachable, where the share's server is gone: looking would wait for it."""
-    with brick_speaks(volume_id):
-        is_there = answers(folder)
-    if not is_there:
-        raise VolumeUnreachable(volume=volume_id, reason=f"the server of {folder} does not answer")
 
 
 def _look(volume_id: str | None, path: str) -> bool:

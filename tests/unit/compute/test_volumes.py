@@ -26,6 +26,7 @@ class Storage:
         self.connected = []
         self.mounted = set()
         self.forced = []
+        self.is_silent = False
         self.fails = None
         self.size = None
         self.inside = 0
@@ -43,6 +44,9 @@ class Storage:
 
     def connector(self, kind):
         return self
+
+    def answers(self, folder):
+        return not self.is_silent
 
     def unmount(self, export):
         if self.fails:
@@ -213,6 +217,16 @@ def test_a_share_is_unmounted_with_its_last_volume(volumes, storage):
     volumes.disconnect(HERE, two.volume_id)
 
     assert storage.mounted == set()
+
+
+def test_a_share_that_does_not_answer_is_left_again(volumes, storage):
+    storage.is_silent = True
+
+    with pytest.raises(VolumeUnreachable, match="does not answer"):
+        volumes.connect(HERE, nfs())
+
+    assert not storage.connected
+    assert not storage.mounted
 
 
 def test_what_happens_to_one_volume_happens_one_after_the_other(volumes, storage):
