@@ -4,6 +4,7 @@
 Debian packages stay: others may use them by now.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deploy.bringup.progress import Progress
 from deploy.bringup.up import ASKED
 
 _BACKENDS = ("libvirt", "rabbitmq", "postgresql")
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # as the kernel writes spaces, for one
 
 
 def down(paths: Paths, *, purge: bool, progress: Progress) -> None:
@@ -79,9 +81,14 @@ def _unmount_below(state: Path) -> None:
 
 def _mounts_below(state: Path) -> list[Path]:
     """What lies on others first."""
-    lines = Path("/proc/self/mounts").read_text().splitlines()
-    points = [Path(line.split()[1]) for line in lines]
-    return [point for point in reversed(points) if point.is_relative_to(state)]
+    below = state.resolve()  # as the kernel names it
+    lines = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+    points = [Path(_ESCAPED.sub(_unescaped, line.split()[1])) for line in lines]
+    return [point for point in reversed(points) if point.is_relative_to(below)]
+
+
+def _unescaped(octal: re.Match[str]) -> str:
+    return chr(int(octal[1], 8))
 
 
 def _remove_folders(paths: Paths) -> None:
