@@ -7,7 +7,7 @@ import numpy as np
 
 from common.objects.request_spec import RequestSpec
 from services.scheduler import attributes
-from services.scheduler.filters.registry import TurnedAway, host_filter
+from services.scheduler.filters.registry import TurnedAway, counted_once, host_filter
 from services.scheduler.host_table import HostColumns, Mask
 from services.scheduler.requirements import Requirement
 
@@ -28,13 +28,16 @@ def what_the_flavor_asks(
     hosts: HostColumns, spec: RequestSpec, turned_away: Mask
 ) -> Sequence[TurnedAway]:
     """Names the demands that each host fails first, as the flavor has them."""
-    answers, left = [], turned_away.copy()
-    for key, path, is_scoped, requirement in _asked(spec):
-        lacking = left & ~_meets(hosts, path, requirement, if_unknown=not is_scoped)
-        text = f"without what the flavor wants of hosts ({key} {requirement.text})"
-        answers.append(TurnedAway(int(lacking.sum()), text))
-        left &= ~lacking
-    return answers
+    return counted_once(
+        turned_away,
+        (
+            (
+                _meets(hosts, path, requirement, if_unknown=not is_scoped),
+                f"without what the flavor wants of hosts ({key} {requirement.text})",
+            )
+            for key, path, is_scoped, requirement in _asked(spec)
+        ),
+    )
 
 
 @host_filter("ComputeCapabilitiesFilter", turned_away=what_the_flavor_asks)

@@ -86,6 +86,18 @@ def _always(text: str) -> Explains:
     return lambda hosts, spec, turned_away: [TurnedAway(int(turned_away.sum()), text)]
 
 
+def counted_once(turned_away: Mask, demands: Iterable[tuple[Mask, str]]) -> list[TurnedAway]:
+    """Each host that was turned away, under the first demand that it fails.
+
+    `demands` are (hosts that meet it, what is to be said of the others).
+    """
+    answers, left = [], turned_away
+    for meeting, text in demands:
+        answers.append(TurnedAway(int((left & ~meeting).sum()), text))
+        left = left & meeting
+    return answers
+
+
 def filters_named(names: Iterable[str], settings: Settings | None = None) -> list[Filter]:
     """The filters of these names, in their order. Raises: Invalid (a name is unknown)."""
     settings = settings or Settings()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from common.objects.request_spec import RequestSpec
-from services.scheduler.filters.registry import TurnedAway, host_filter
+from services.scheduler.filters.registry import TurnedAway, counted_once, host_filter
 from services.scheduler.host_table import HostColumns, Mask
 
 _KEY = re.compile(r"trait[a-zA-Z0-9_-]{0,64}:([A-Z0-9_]+)")
@@ -30,13 +30,16 @@ def what_is_lacking(
     hosts: HostColumns, spec: RequestSpec, turned_away: Mask
 ) -> Sequence[TurnedAway]:
     """Names the trait that each host fails first."""
-    answers, left = [], turned_away.copy()
-    for trait, is_wanted in _asked(spec):
-        failing = left & ~_fits(hosts, trait, is_wanted)
-        text = f"{'without' if is_wanted else 'with'} the trait {trait}"
-        answers.append(TurnedAway(int(failing.sum()), text))
-        left &= ~failing
-    return answers
+    return counted_once(
+        turned_away,
+        (
+            (
+                _fits(hosts, trait, is_wanted),
+                f"{'without' if is_wanted else 'with'} the trait {trait}",
+            )
+            for trait, is_wanted in _asked(spec)
+        ),
+    )
 
 
 @host_filter("TraitsFilter", turned_away=what_is_lacking)
